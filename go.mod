@@ -1,0 +1,3 @@
+module github.com/vennel/vennel
+
+go 1.26
