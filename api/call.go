@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Call is what is known of one request beside its input. Wire makes it, the operation reads it,
+// and the audit trail keeps it.
+type Call struct {
+	RequestID string
+	Time      time.Time // when it arrived
+	Service   string    // signing name
+	Operation string
+	Region    string
+	Account   string // whose resources are meant: the principal's account
+	Principal Principal
+	SourceIP  netip.Addr
+	Host      string
+	UserAgent string
+	TLS       bool
+	TokenTime time.Time // when the session's credentials were issued; zero for long-lived keys
+
+	mu        sync.Mutex
+	decisions []Decision // guarded by mu
+}
+
+// Outcome is how a call ended, for the audit trail. Request and Response are JSON with the secrets
+// taken out; Response is empty for calls that only read.
+type Outcome struct {
+	Status            int
+	Code, Message     string // of the error, if any
+	Request, Response []byte
+	ReadOnly          bool
+	Took              time.Duration
+}
+
+// Principal is who makes a call.
+type Principal interface {
+	ARN() string       // "" for nobody
+	AccountID() string // "" for nobody
+	UserID() string    // AIDA…, AROA…:session, the account for root
+	KeyID() string     // access key, or the node's id; "" for nobody
+	Type() string      // CloudTrail's word: IAMUser, AssumedRole, Root, AWSService, Node, Anonymous
+}
+
+// Decision is one authorization: may this principal do that to this resource, and why.
+type Decision struct {
+	Action   string `json:"action"`
+	Resource string `json:"resource"`
+	Allowed  bool   `json:"allowed"`
+	Reason   string `json:"reason"`
+}
+
+// Decide records a decision. The same question asked again, by a closure that runs twice, is
+// recorded once.
+func (c *Call) Decide(d Decision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, old := range c.decisions {
+		if old.Action == d.Action && old.Resource == d.Resource {
+			c.decisions[i] = d
+			return
+		}
+	}
+	c.decisions = append(c.decisions, d)
+}
+
+// Decisions returns what has been decided so far.
+func (c *Call) Decisions() []Decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Decision(nil), c.decisions...)
+}
+
+// callKey is the context key of the call.
+type callKey struct{}
+
+// WithCall gives a context that carries the call.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallFrom returns the call of a context. Work that the service does on its own account, such as
+// a timer, has none: it gets an empty call, which no policy allows anything.
+func CallFrom(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c
+	}
+	return new(Call)
+}
