@@ -1,0 +1,321 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/model"
+)
+
+// Client is the other half: it calls a service's operations over any of the protocols. The agent,
+// the command line and the operation scripts use it; its requests are those of AWS's own clients.
+type Client struct {
+	Service  string // ssm, ec2messages, …
+	Endpoint string // http://host:port or https://…
+	HTTP     *http.Client
+	// Sign signs a request over its body; nil sends it unsigned.
+	Sign      func(ctx context.Context, r *http.Request, body []byte) error
+	UserAgent string
+}
+
+// mostAnswer bounds the answer that a client reads.
+const mostAnswer = 16 << 20
+
+// Call calls an operation; in and out point to its generated structs. An error that the service
+// answered is an *api.Error with Code, Message and Status.
+func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
+	m := model.Load(c.Service)
+	op := m.Operations[operation]
+	if op == nil {
+		return fmt.Errorf("wire: %s has no operation %s", c.Service, operation)
+	}
+	request, body, err := c.request(ctx, m, op, reflect.ValueOf(in).Elem())
+	if err != nil {
+		return err
+	}
+	if c.UserAgent != "" {
+		request.Header.Set("User-Agent", c.UserAgent)
+	}
+	if c.Sign != nil {
+		if err := c.Sign(ctx, request, body); err != nil {
+			return err
+		}
+	}
+	response, err := c.HTTP.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	if err != nil {
+		return err
+	}
+	protocol := orElse(m.Metadata.ResponseProtocol, m.Metadata.Protocol)
+	if response.StatusCode/100 != 2 {
+		return parseError(protocol, response.StatusCode, answer)
+	}
+	if op.Output == nil {
+		return nil
+	}
+	v := reflect.ValueOf(out).Elem()
+	return parseAnswer(protocol, op, shapeOf(c.Service, op.Output.Shape, v.Type()), v, response, answer)
+}
+
+// shapes keeps the shapes that clients have bound, by service, shape and type.
+var clientShapes sync.Map
+
+// clientShape is a key of clientShapes.
+type clientShape struct {
+	service string
+	bound
+}
+
+// shapeOf binds a shape for a client.
+func shapeOf(service, name string, t reflect.Type) *shape {
+	key := clientShape{service, bound{name, t}}
+	if s, ok := clientShapes.Load(key); ok {
+		return s.(*shape)
+	}
+	b := &binder{model: model.Load(service), done: map[bound]*shape{}}
+	s, _ := clientShapes.LoadOrStore(key, b.bind(name, t))
+	return s.(*shape)
+}
+
+// request writes an operation's request.
+func (c *Client) request(ctx context.Context, m *model.Service, op *model.Operation, in reflect.Value) (*http.Request, []byte, error) {
+	var s *shape
+	if op.Input != nil {
+		s = shapeOf(c.Service, op.Input.Shape, in.Type())
+	}
+	method, uri, header := http.MethodPost, "/", http.Header{}
+	var body []byte
+	var err error
+	switch m.Metadata.Protocol {
+	case "json":
+		header.Set("Content-Type", "application/x-amz-json-"+m.Metadata.JSONVersion)
+		header.Set("X-Amz-Target", m.Metadata.TargetPrefix+"."+op.Name)
+		body = []byte("{}")
+		if s != nil {
+			body, err = appendJSON(nil, s, in)
+		}
+	case "query", "ec2":
+		header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+		form := url.Values{"Action": {op.Name}, "Version": {m.Metadata.APIVersion}}
+		if s != nil {
+			encodeQuery(form, s, in, m.Metadata.Protocol == "ec2", "")
+		}
+		body = []byte(form.Encode())
+	default:
+		method = op.HTTP.Method
+		uri, body, err = encodeREST(m, op, s, in, header)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Endpoint, "/")+uri, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	return r, body, nil
+}
+
+// encodeREST writes URI, headers and body of a REST request.
+func encodeREST(m *model.Service, op *model.Operation, s *shape, in reflect.Value, header http.Header) (uri string, body []byte, err error) {
+	path, query, _ := strings.Cut(op.HTTP.RequestURI, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil || s == nil {
+		return op.HTTP.RequestURI, nil, err
+	}
+	inBody := false
+	for _, member := range s.members {
+		f, ok := member.value(in)
+		if !ok {
+			continue
+		}
+		switch member.ref.Location {
+		case "uri":
+			name, value := member.wireName(), getText(member.shape, "iso8601", f)
+			path = strings.Replace(path, "{"+name+"}", url.PathEscape(value), 1)
+			path = strings.Replace(path, "{"+name+"+}", (&url.URL{Path: value}).EscapedPath(), 1)
+		case "querystring":
+			if member.kind == list {
+				for i := range f.Len() {
+					values.Add(member.wireName(), getText(member.elem, "iso8601", f.Index(i)))
+				}
+				continue
+			}
+			values.Set(member.wireName(), getText(member.shape, "iso8601", f))
+		case "header":
+			header.Set(member.wireName(), getText(member.shape, "rfc822", f))
+		case "headers":
+			for _, key := range sortedKeys(f) {
+				header.Set(member.wireName()+key, f.MapIndex(reflect.ValueOf(key)).String())
+			}
+		case "":
+			inBody = true
+		}
+	}
+	uri = path
+	if len(values) > 0 {
+		uri += "?" + strings.ReplaceAll(values.Encode(), "+", "%20")
+	}
+	if !inBody {
+		return uri, nil, nil
+	}
+	body, err = encodeRESTBody(m, op, s, in, header)
+	return uri, body, err
+}
+
+// encodeRESTBody writes the body of a REST request: the payload member, or all that is left.
+func encodeRESTBody(m *model.Service, op *model.Operation, s *shape, in reflect.Value, header http.Header) ([]byte, error) {
+	root, v, name, space := s, in, orElse(op.Input.LocationName, op.Input.Shape), op.Input.XMLNamespace
+	if p := s.payload; p != nil {
+		f, ok := p.value(in)
+		switch {
+		case !ok:
+			return nil, nil
+		case p.kind == streamed:
+			return io.ReadAll(f.Interface().(io.Reader))
+		case p.kind == blob:
+			return f.Bytes(), nil
+		case p.kind == text:
+			return []byte(f.String()), nil
+		}
+		root, v, name, space = p.shape, f, orElse(p.ref.LocationName, p.ref.Shape), p.ref.XMLNamespace
+	}
+	if m.Metadata.Protocol == "rest-json" {
+		header.Set("Content-Type", "application/json")
+		return appendJSON(nil, root, v)
+	}
+	header.Set("Content-Type", "application/xml")
+	return appendElement(nil, name, root, v, space), nil
+}
+
+// parseAnswer reads an output.
+func parseAnswer(protocol string, op *model.Operation, s *shape, v reflect.Value, r *http.Response, body []byte) error {
+	if protocol == "json" {
+		return decodeJSON(body, s, v, nil)
+	}
+	if strings.HasPrefix(protocol, "rest-") {
+		if done, err := parseOutside(s, v, r, body); done || err != nil {
+			return err
+		}
+		if protocol == "rest-json" {
+			return decodeJSON(body, s, v, nil)
+		}
+		if len(body) == 0 {
+			return nil
+		}
+	}
+	root, err := parseXML(body)
+	if err != nil {
+		return err
+	}
+	if protocol == "query" {
+		if root = root.kid(orElse(op.Output.ResultWrapper, op.Name+"Result")); root == nil {
+			return nil
+		}
+	}
+	if p := s.payload; p != nil {
+		return decodeXML(root, p.shape, p.field(v))
+	}
+	return decodeXML(root, s, v)
+}
+
+// parseOutside reads what an answer carries in headers and status, and a payload that is not
+// structured; done says that nothing is left.
+func parseOutside(s *shape, v reflect.Value, r *http.Response, body []byte) (done bool, err error) {
+	for _, m := range s.members {
+		switch in := r.Header.Get(m.wireName()); m.ref.Location {
+		case "header":
+			if in != "" {
+				if err := setText(m.shape, "rfc822", in, m.field(v), nil); err != nil {
+					return false, err
+				}
+			}
+		case "headers":
+			f := m.field(v)
+			for name := range r.Header {
+				if rest, ok := cutFold(name, m.wireName()); ok {
+					if f.IsNil() {
+						f.Set(reflect.MakeMap(f.Type()))
+					}
+					f.SetMapIndex(reflect.ValueOf(strings.ToLower(rest)), reflect.ValueOf(r.Header.Get(name)))
+				}
+			}
+		case "statusCode":
+			m.field(v).SetInt(int64(r.StatusCode))
+		}
+	}
+	switch p := s.payload; {
+	case p == nil:
+		return false, nil
+	case p.kind == streamed:
+		v.Field(p.index).Set(reflect.ValueOf(io.Reader(bytes.NewReader(body))))
+	case p.kind == blob:
+		p.field(v).SetBytes(body)
+	case p.kind == text:
+		p.field(v).SetString(string(body))
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// parseError reads an error envelope.
+func parseError(protocol string, status int, body []byte) error {
+	e := &api.Error{Status: status, Fault: status >= 500}
+	if protocol == "json" || protocol == "rest-json" {
+		var fields map[string]any
+		if json.Unmarshal(body, &fields) == nil {
+			code, _ := fields["__type"].(string)
+			e.Code = code[strings.LastIndexByte(code, '#')+1:]
+			for name, value := range fields {
+				text, isText := value.(string)
+				switch {
+				case name == "__type":
+				case isText && strings.EqualFold(name, "message"):
+					e.Message = text
+				default:
+					e = e.With(name, value)
+				}
+			}
+		}
+	} else if root, err := parseXML(body); err == nil {
+		e.Code = root.name
+		for at := root; at != nil; at = first(at.kid("Errors"), at.kid("Error")) {
+			if code := at.kid("Code"); code != nil {
+				e.Code = code.text.String()
+			}
+			if m := first(at.kid("Message"), at.kid("message")); m != nil {
+				e.Message = m.text.String()
+			}
+		}
+	}
+	if e.Code == "" {
+		e.Code = http.StatusText(status)
+		e.Message = strings.TrimSpace(string(body[:min(len(body), 512)]))
+	}
+	return e
+}
+
+// first is a, or b when there is no a.
+func first(a, b *element) *element {
+	if a == nil {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,169 @@
+package wire
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The lives of certificates. A leaf is made anew when a third of its life is left.
+const (
+	caLife   = 10 * 365 * 24 * time.Hour
+	leafLife = 90 * 24 * time.Hour
+	// mostLeaves bounds the certificates kept for names that clients ask for.
+	mostLeaves = 1024
+)
+
+// CA is the certificate authority of a server. Whoever trusts it trusts this server under the
+// names of AWS's services, so its key never leaves the data folder.
+type CA struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate // guarded by mu
+}
+
+// OpenCA reads the authority kept in a folder (ca.pem, ca.key), or makes one.
+func OpenCA(folder string) (*CA, error) {
+	certFile, keyFile := filepath.Join(folder, "ca.pem"), filepath.Join(folder, "ca.key")
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeCA(certFile, keyFile); err != nil {
+			return nil, err
+		}
+		pair, err = tls.LoadX509KeyPair(certFile, keyFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s holds no ECDSA key", keyFile)
+	}
+	return &CA{cert: pair.Leaf, key: key, leaves: map[string]*tls.Certificate{}}, nil
+}
+
+// makeCA writes a new authority. The key goes first: a certificate without one would be useless.
+func makeCA(certFile, keyFile string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"Vennel"}, CommonName: "Vennel CA " + serial.Text(36)[:6]},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(caLife), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// newSerial is a random serial number.
+func newSerial() (*big.Int, error) {
+	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+}
+
+// PEM is the authority's certificate, for clients to trust.
+func (ca *CA) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
+}
+
+// Config serves the names of the services that serves knows, and this machine's own, from one
+// listener.
+func (ca *CA) Config(serves func(service string) bool) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return ca.certificate(hello, serves)
+		},
+	}
+}
+
+// certificate picks or makes the certificate for a client's name; without a name, for the address
+// that the client dialled.
+func (ca *CA) certificate(hello *tls.ClientHelloInfo, serves func(string) bool) (*tls.Certificate, error) {
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if name == "" {
+		host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
+		if err != nil {
+			host = "localhost"
+		}
+		name = host
+	} else if name != "localhost" && parseHost(name, serves).service == "" {
+		return nil, fmt.Errorf("wire: no certificate for %q", name)
+	}
+	return ca.Leaf(name)
+}
+
+// Leaf gives a certificate for one name or address, kept until it gets old.
+func (ca *CA) Leaf(name string) (*tls.Certificate, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	now := time.Now()
+	if leaf := ca.leaves[name]; leaf != nil && now.Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+		return leaf, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"Vennel"}},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(leafLife), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if len(ca.leaves) >= mostLeaves {
+		clear(ca.leaves) // names are few; whoever asks for many only makes us work
+	}
+	leaf := &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key, Leaf: parsed}
+	ca.leaves[name] = leaf
+	return leaf, nil
+}
