@@ -1,0 +1,34 @@
+package api
+
+import "strings"
+
+// ARN writes a resource's name; a global service has no Region.
+func ARN(service, region, account, resource string) string {
+	return "arn:" + Partition(region) + ":" + service + ":" + region + ":" + account + ":" + resource
+}
+
+// partitions are AWS's partitions by the beginning of their Regions' names. A Region of one's own
+// is in the first.
+var partitions = []struct{ prefix, partition string }{
+	{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"}, {"us-isof-", "aws-iso-f"},
+	{"eu-isoe-", "aws-iso-e"}, {"eusc-", "aws-eusc"},
+}
+
+// Partition is the partition that a Region belongs to.
+func Partition(region string) string {
+	for _, p := range partitions {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.partition
+		}
+	}
+	return "aws"
+}
+
+// SplitARN takes a name apart; ok is false when it is none.
+func SplitARN(arn string) (service, region, account, resource string, ok bool) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" {
+		return "", "", "", "", false
+	}
+	return parts[2], parts[3], parts[4], parts[5], true
+}

@@ -1,0 +1,59 @@
+package iam
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/vennel/vennel/internal/durable"
+	"github.com/vennel/vennel/service/iam/internal/rows"
+	"github.com/vennel/vennel/store"
+)
+
+// administrator is the user that the first start makes.
+const administrator = "admin"
+
+// administratorPolicy is what it may do.
+const administratorPolicy = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+// OpenAdministrator makes sure that a credentials file in AWS's format exists, with a key of the
+// user admin of the account. Where the file is missing it makes the user, if need be, and a new
+// key: whoever lost the key deletes the file and starts the server again.
+func (i *IAM) OpenAdministrator(ctx context.Context, account, file string) error {
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	id, keyID, secret, now := newID(prefixUser, 17), newID(prefixKey, 16), newSecret(), time.Now().UnixMilli()
+	sealed := i.keys.Seal([]byte(secret), keyID)
+	err := i.db.Update(ctx, func(tx *store.Tx) error {
+		q := rows.New(tx)
+		_, err := q.PutEntity(ctx, rows.PutEntityParams{
+			Account: account, Kind: kindUser, Key: key(administrator), Name: administrator, Path: "/", ID: id, Created: now,
+		})
+		if err != nil {
+			return err
+		}
+		_, err = q.Attach(ctx, rows.AttachParams{
+			Account: account, Kind: kindUser, Owner: key(administrator), Policy: administratorPolicy, Attached: now,
+		})
+		if err != nil {
+			return err
+		}
+		tx.Notify(topic, account)
+		return q.PutAccessKey(ctx, rows.PutAccessKeyParams{
+			ID: keyID, Account: account, Owner: key(administrator), Secret: sealed, Status: "Active", Created: now,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("making the administrator's key: %w", err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", keyID, secret)
+	return durable.WriteFile(file, b.Bytes(), 0o600)
+}

@@ -1,0 +1,222 @@
+package iam
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/service/iam/policy"
+)
+
+// About is something that an authorization is about, beside the action and the resource.
+type About func(*question)
+
+// question is an authorization being decided.
+type question struct {
+	call     *api.Call
+	resource []policy.Attached
+	account  string
+	tags     map[string]string // of the resource
+	request  map[string]string // tags in the request
+	keys     map[string][]string
+	hasTags  bool
+}
+
+// ResourceTags are the tags of the resource: aws:ResourceTag/… and ssm:resourceTag/….
+func ResourceTags(tags map[string]string) About { return func(q *question) { q.tags = tags } }
+
+// RequestTags are the tags that the request would set: aws:RequestTag/… and aws:TagKeys.
+func RequestTags(tags map[string]string) About {
+	return func(q *question) { q.request, q.hasTags = tags, len(tags) > 0 }
+}
+
+// Key is a condition key of the service's own, such as ssm:DocumentType. The name is in lower case.
+func Key(name string, values ...string) About {
+	return func(q *question) {
+		if q.keys == nil {
+			q.keys = map[string][]string{}
+		}
+		q.keys[name] = values
+	}
+}
+
+// ResourcePolicy is a policy of the resource itself: a role's trust policy, a bucket's policy.
+func ResourcePolicy(name string, p *policy.Policy) About {
+	return func(q *question) { q.resource = append(q.resource, policy.Attached{Name: name, Policy: p}) }
+}
+
+// Owner is the account that the resource belongs to, where it is not the caller's.
+func Owner(account string) About { return func(q *question) { q.account = account } }
+
+// Allow asks whether the caller may do an action to a resource, and records the answer with its
+// reason. It returns nil, or AccessDenied in AWS's words.
+func Allow(ctx context.Context, action, resource string, about ...About) error {
+	call := api.CallFrom(ctx)
+	d, request := decide(call, action, resource, about)
+	call.Decide(api.Decision{Action: action, Resource: resource, Allowed: d.Allowed, Reason: reason(&d)})
+	if d.Allowed {
+		return nil
+	}
+	return api.Errorf(api.AccessDenied, "%s", d.Message(request))
+}
+
+// Exempt records that an operation needs no policy, and why: AWS's own exceptions, such as
+// GetCallerIdentity, and calls that are proved by something else than a signature.
+func Exempt(ctx context.Context, action, why string) {
+	api.CallFrom(ctx).Decide(api.Decision{Action: action, Resource: "*", Allowed: true, Reason: why})
+}
+
+// Refuse records a refusal that is not a policy's, and returns the error.
+func Refuse(ctx context.Context, action, resource string, err *api.Error) error {
+	api.CallFrom(ctx).Decide(api.Decision{Action: action, Resource: resource, Reason: err.Message})
+	return err
+}
+
+// Allowed is Allow for one of many resources: it says why not, but neither records nor fails.
+func Allowed(ctx context.Context, action, resource string, about ...About) (ok bool, why string) {
+	d, request := decide(api.CallFrom(ctx), action, resource, about)
+	return d.Allowed, d.Message(request)
+}
+
+// reason is what the audit trail keeps of a decision.
+func reason(d *policy.Decision) string {
+	if !d.Allowed {
+		return d.Explain()
+	}
+	if d.Policy == "" {
+		return "allowed by " + d.By.String()
+	}
+	return "allowed by " + d.By.String() + " " + d.Policy + ", statement " + d.Statement
+}
+
+// decide evaluates all policies that apply to a call.
+func decide(call *api.Call, action, resource string, about []About) (policy.Decision, *policy.Request) {
+	q := &question{call: call}
+	for _, a := range about {
+		a(q)
+	}
+	request := &policy.Request{Action: action, Resource: resource, ResourceAccount: q.account}
+	policies := &policy.Policies{Resource: q.resource}
+	p, ok := call.Principal.(*Principal)
+	if ok {
+		request.Principal = p.Principal
+		policies.Identity, policies.Boundary, policies.Session = p.grants.identity, p.grants.boundary, p.session
+	}
+	request.Context.Fallback = func(key string) []string { return q.key(p, key) }
+	return policy.Evaluate(request, policies), request
+}
+
+// key gives a condition key's values. Keys that no policy asks for cost nothing.
+func (q *question) key(p *Principal, name string) []string {
+	name = strings.ToLower(name)
+	if values, ok := q.keys[name]; ok {
+		return values
+	}
+	if values := q.requestKey(name); values != nil {
+		return values
+	}
+	if p != nil {
+		return p.key(name)
+	}
+	return nil
+}
+
+// requestKey gives the keys that are about the request and the resource.
+func (q *question) requestKey(name string) []string {
+	call := q.call
+	if prefix, tag, ok := strings.Cut(name, "/"); ok {
+		switch prefix {
+		case "aws:resourcetag", "ssm:resourcetag", "iam:resourcetag":
+			return tagValue(q.tags, tag)
+		case "aws:requesttag":
+			return tagValue(q.request, tag)
+		}
+		return nil
+	}
+	switch name {
+	case "aws:currenttime":
+		return []string{call.Time.UTC().Format("2006-01-02T15:04:05Z")}
+	case "aws:epochtime":
+		return []string{strconv.FormatInt(call.Time.Unix(), 10)}
+	case "aws:requestedregion":
+		return []string{call.Region}
+	case "aws:securetransport":
+		return []string{strconv.FormatBool(call.TLS)}
+	case "aws:sourceip":
+		if call.SourceIP.IsValid() {
+			return []string{call.SourceIP.String()}
+		}
+	case "aws:useragent":
+		return []string{call.UserAgent}
+	case "aws:viaawsservice", "aws:principalisawsservice":
+		return []string{"false"}
+	case "aws:resourceaccount":
+		if q.account != "" {
+			return []string{q.account}
+		}
+		return []string{call.Account}
+	case "aws:tagkeys":
+		if q.hasTags {
+			var keys []string
+			for key := range q.request {
+				keys = append(keys, key)
+			}
+			return keys
+		}
+	}
+	return nil
+}
+
+// key gives the keys that are about the caller.
+func (p *Principal) key(name string) []string {
+	if tag, ok := strings.CutPrefix(name, "aws:principaltag/"); ok {
+		return tagValue(p.tags, tag)
+	}
+	one := func(value string) []string {
+		if value == "" {
+			return nil
+		}
+		return []string{value}
+	}
+	switch name {
+	case "aws:principalarn":
+		if p.Principal.RoleARN != "" {
+			return one(p.Principal.RoleARN)
+		}
+		return one(p.Principal.ARN)
+	case "aws:principalaccount":
+		return one(p.Account)
+	case "aws:principaltype":
+		switch p.Principal.Type {
+		case policy.User:
+			return one("User")
+		case policy.Root:
+			return one("Account")
+		case policy.FederatedUser:
+			return one("FederatedUser")
+		}
+		return one("AssumedRole")
+	case "aws:userid":
+		return one(p.ID)
+	case "aws:username":
+		return one(p.name)
+	case "aws:tokenissuetime":
+		if !p.issued.IsZero() {
+			return one(p.issued.UTC().Format("2006-01-02T15:04:05Z"))
+		}
+	case "ssm:sourceinstancearn", "ec2:sourceinstancearn":
+		return one(p.source)
+	}
+	return nil
+}
+
+// tagValue finds a tag, whose name is compared whatever its case, as condition keys are.
+func tagValue(tags map[string]string, name string) []string {
+	for key, value := range tags {
+		if strings.EqualFold(key, name) {
+			return []string{value}
+		}
+	}
+	return nil
+}

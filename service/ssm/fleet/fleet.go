@@ -1,0 +1,67 @@
+// Package fleet is the fleet of managed nodes: hybrid activations, the nodes that registered with
+// them, their keys and roles, what they say of themselves, whether they are there, and the mailbox
+// in which messages wait for them.
+//
+// It keeps activations, nodes, presence and mailboxes. It uses tag, and of the other services iam.
+// A node's connections are lines (see Line), which the message services attach; the mailbox is
+// emptied by whichever line a node holds, and a message is never on two.
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/store"
+)
+
+// Config is what may be chosen. The zero value is what AWS does.
+type Config struct {
+	// LostAfter is how long a node may be silent before it counts as lost. An agent pings every five
+	// minutes, and one ping may go missing.
+	LostAfter time.Duration
+	// RotateKeysAfter makes nodes whose key is older change it; 0 leaves that to them.
+	RotateKeysAfter time.Duration
+}
+
+// lostAfter is the default of Config.LostAfter: two pings and a little.
+const lostAfter = 11 * time.Minute
+
+// Fleet is the capability.
+type Fleet struct {
+	db  *store.DB
+	iam *iam.IAM
+	cfg Config
+	log *slog.Logger
+
+	presence presence
+	mail     *store.Subscription
+
+	mu    sync.Mutex
+	posts map[string]*post // by node, while it holds a line; guarded by mu
+}
+
+// New gives the capability.
+func New(db *store.DB, identity *iam.IAM, cfg Config, log *slog.Logger) *Fleet {
+	if cfg.LostAfter == 0 {
+		cfg.LostAfter = lostAfter
+	}
+	return &Fleet{
+		db: db, iam: identity, cfg: cfg, log: log, posts: map[string]*post{},
+		presence: presence{seen: map[string]int64{}, changed: map[string]bool{}},
+		mail:     db.Subscribe(mailTopic),
+	}
+}
+
+// Run delivers mail and writes presence down, until ctx ends.
+func (f *Fleet) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.deliverMail(ctx) })
+	g.Go(func() error { return f.redeliver(ctx) })
+	g.Go(func() error { return f.keepPresence(ctx) })
+	return g.Wait()
+}

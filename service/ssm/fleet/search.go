@@ -1,0 +1,219 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/service/ssm/fleet/internal/rows"
+	"github.com/vennel/vennel/store"
+)
+
+// filter is one condition of a search; its values are alternatives.
+type filter struct {
+	key      string
+	values   []string
+	operator string // "" is Equal
+}
+
+// found is a node with what is worked out about it.
+type found struct {
+	row    rows.SsmNode
+	latest time.Time
+	online bool
+	tags   map[string]string
+}
+
+// ping is the status of a node as AWS names it. Inactive is no longer used there.
+func (n *found) ping() string {
+	if n.online {
+		return ssm.PingStatusOnline
+	}
+	return ssm.PingStatusConnectionLost
+}
+
+// words are the errors of one of the two searches.
+type words struct {
+	value func(string, ...any) *api.Error
+	extra []string // keys that only this search has
+}
+
+// The two searches. source: model
+var (
+	informationWords = words{value: ssm.ErrInvalidInstanceInformationFilterValue, extra: []string{"SourceIds", "SourceTypes"}}
+	propertyWords    = words{value: ssm.ErrInvalidInstancePropertyFilterValue, extra: []string{"SourceIds", "SourceTypes", "PlatformName", "PlatformVersion", "ComputerName", "IPAddress", "Name", "DocumentName"}}
+)
+
+// searchKeys are the keys that both searches have.
+var searchKeys = []string{"InstanceIds", "AgentVersion", "PingStatus", "PlatformTypes", "ActivationIds", "IamRole", "ResourceType", "AssociationStatus", "tag-key"}
+
+// checkFilters refuses keys that there are not and values that cannot be.
+func checkFilters(filters []filter, w words) error {
+	for _, f := range filters {
+		switch {
+		case strings.HasPrefix(f.key, "tag:"), slices.Contains(searchKeys, f.key), slices.Contains(w.extra, f.key):
+		default:
+			return ssm.ErrInvalidFilterKey("The filter key %s is not valid", f.key)
+		}
+		for _, v := range f.values {
+			switch {
+			case f.key == "InstanceIds" && !strings.HasPrefix(v, "i-") && !strings.HasPrefix(v, "mi-") && f.operator != "BeginWith":
+				return noInstance(v)
+			case f.key == "PingStatus" && !slices.Contains([]string{"Online", "ConnectionLost", "Inactive"}, v),
+				f.key == "PlatformTypes" && !slices.Contains([]string{"Windows", "Linux", "MacOS"}, v):
+				return w.value("The value %s is not valid for the filter %s", v, f.key)
+			}
+		}
+	}
+	return nil
+}
+
+// search finds the nodes that pass all filters, in order of their ids: at most most of them after
+// an id, and where to go on.
+func (f *Fleet) search(ctx context.Context, filters []filter, after string, most int) (nodes []found, next string, err error) {
+	call := api.CallFrom(ctx)
+	tagged := slices.ContainsFunc(filters, func(f filter) bool { return strings.HasPrefix(f.key, "tag") })
+	err = f.db.View(ctx, func(tx *store.Tx) error {
+		nodes, next = nil, ""
+		q := rows.New(tx)
+		for after := after; ; {
+			page, err := q.ListNodes(ctx, rows.ListNodesParams{Account: call.Account, Region: call.Region, After: after, Most: scan})
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			presence, err := q.ListPresence(ctx, rows.ListPresenceParams{First: page[0].ID, Last: page[len(page)-1].ID})
+			if err != nil {
+				return err
+			}
+			seen := make(map[string]int64, len(presence))
+			for _, p := range presence {
+				seen[p.Node] = p.Seen
+			}
+			for i := range page {
+				n := found{row: page[i]}
+				n.latest = f.latest(n.row.ID, max(seen[n.row.ID], n.row.Registered))
+				n.online = n.latest.UnixMilli() > n.row.Registered && f.online(n.row.ID, n.latest)
+				if tagged {
+					if n.tags, err = Tags(ctx, tx, call.Account, call.Region, n.row.ID); err != nil {
+						return err
+					}
+				}
+				if !n.passes(filters) {
+					continue
+				}
+				if len(nodes) == most {
+					next = nodes[most-1].row.ID
+					return nil
+				}
+				nodes = append(nodes, n)
+			}
+			if len(page) < scan {
+				return nil
+			}
+			after = page[len(page)-1].ID
+		}
+	})
+	return nodes, next, err
+}
+
+// passes says whether a node passes all filters.
+func (n *found) passes(filters []filter) bool {
+	for _, f := range filters {
+		has := n.property(f.key)
+		match := slices.ContainsFunc(f.values, func(v string) bool {
+			return slices.ContainsFunc(has, func(h string) bool { return compare(f.operator, h, v) })
+		})
+		if f.operator == ssm.InstancePropertyFilterOperatorNotEqual {
+			match = !slices.ContainsFunc(f.values, func(v string) bool { return slices.Contains(has, v) })
+		}
+		if !match {
+			return false
+		}
+	}
+	return true
+}
+
+// property is what a node has for a filter's key.
+func (n *found) property(key string) []string {
+	if name, ok := strings.CutPrefix(key, "tag:"); ok {
+		if value, ok := n.tags[name]; ok {
+			return []string{value}
+		}
+		return nil
+	}
+	switch key {
+	case "InstanceIds", "SourceIds":
+		return []string{n.row.ID}
+	case "AgentVersion":
+		return []string{n.row.AgentVersion}
+	case "PingStatus":
+		return []string{n.ping()}
+	case "PlatformTypes":
+		return []string{n.row.PlatformType}
+	case "PlatformName":
+		return []string{n.row.PlatformName}
+	case "PlatformVersion":
+		return []string{n.row.PlatformVersion}
+	case "ComputerName":
+		return []string{n.row.ComputerName}
+	case "IPAddress":
+		return []string{n.row.IpAddress}
+	case "Name":
+		return []string{n.row.Name}
+	case "ActivationIds":
+		return []string{n.row.Activation}
+	case "IamRole":
+		return []string{n.row.Role}
+	case "ResourceType":
+		return []string{ssm.ResourceTypeManagedInstance}
+	case "SourceTypes":
+		return []string{ssm.SourceTypeAWSSSMManagedInstance}
+	case "tag-key":
+		var names []string
+		for name := range n.tags {
+			names = append(names, name)
+		}
+		return names
+	}
+	return nil // AssociationStatus, DocumentName: a node without associations has neither
+}
+
+// compare applies an operator. The ones for order compare versions part by part.
+func compare(operator, has, want string) bool {
+	switch operator {
+	case ssm.InstancePropertyFilterOperatorBeginWith:
+		return strings.HasPrefix(has, want)
+	case ssm.InstancePropertyFilterOperatorLessThan:
+		return versions(has, want) < 0
+	case ssm.InstancePropertyFilterOperatorGreaterThan:
+		return versions(has, want) > 0
+	}
+	return has == want
+}
+
+// versions orders two dotted numbers.
+func versions(a, b string) int {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(x), len(y)) {
+		if d := part(x, i) - part(y, i); d != 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// part is one number of a version; what is missing or is no number counts as zero.
+func part(parts []string, i int) int {
+	if i >= len(parts) {
+		return 0
+	}
+	n, err := strconv.Atoi(parts[i])
+	if err != nil {
+		return 0
+	}
+	return n
+}

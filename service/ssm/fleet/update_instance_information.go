@@ -1,0 +1,67 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/service/ssm/fleet/internal/rows"
+	"github.com/vennel/vennel/store"
+)
+
+// UpdateInstanceInformation is a node's heartbeat. The node is written down only when it says
+// something new; what it leaves out stays.
+func (f *Fleet) UpdateInstanceInformation(ctx context.Context, in *ssm.UpdateInstanceInformationInput) (*ssm.UpdateInstanceInformationOutput, error) {
+	call := api.CallFrom(ctx)
+	const action = "ssm:UpdateInstanceInformation"
+	if err := AllowNode(ctx, action, ARN(call.Region, call.Account, in.InstanceId), in.InstanceId); err != nil {
+		return nil, err
+	}
+	var old rows.SsmNode
+	err := f.db.View(ctx, func(tx *store.Tx) (err error) {
+		old, err = rows.New(tx).GetNode(ctx, in.InstanceId)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (old.Account != call.Account || old.Region != call.Region) {
+		return nil, noInstance(in.InstanceId)
+	} else if err != nil {
+		return nil, err
+	}
+	f.Seen(in.InstanceId, call.Time)
+	said := said(&old, in)
+	if said == information(&old) {
+		return &ssm.UpdateInstanceInformationOutput{}, nil
+	}
+	err = f.db.Update(ctx, func(tx *store.Tx) error { return rows.New(tx).SetNodeInformation(ctx, said) })
+	return &ssm.UpdateInstanceInformationOutput{}, err
+}
+
+// information is what a node has said so far.
+func information(n *rows.SsmNode) rows.SetNodeInformationParams {
+	return rows.SetNodeInformationParams{
+		AgentName: n.AgentName, AgentVersion: n.AgentVersion, AgentStatus: n.AgentStatus, PlatformType: n.PlatformType,
+		PlatformName: n.PlatformName, PlatformVersion: n.PlatformVersion, ComputerName: n.ComputerName, IpAddress: n.IpAddress,
+		Channel: n.Channel, ID: n.ID,
+	}
+}
+
+// said is the same with what it says now. The first ping of an agent has only a few members, and
+// none of those it lacks is to be forgotten.
+func said(n *rows.SsmNode, in *ssm.UpdateInstanceInformationInput) rows.SetNodeInformationParams {
+	p := information(n)
+	for _, member := range []struct {
+		new *string
+		old *string
+	}{
+		{in.AgentName, &p.AgentName}, {in.AgentVersion, &p.AgentVersion}, {in.AgentStatus, &p.AgentStatus},
+		{in.PlatformType, &p.PlatformType}, {in.PlatformName, &p.PlatformName}, {in.PlatformVersion, &p.PlatformVersion},
+		{in.ComputerName, &p.ComputerName}, {in.IPAddress, &p.IpAddress}, {in.SSMConnectionChannel, &p.Channel},
+	} {
+		if api.Or(member.new, "") != "" {
+			*member.old = *member.new
+		}
+	}
+	return p
+}
