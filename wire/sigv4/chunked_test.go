@@ -240,7 +240,9 @@ func TestBodyLenient(t *testing.T) {
 
 // TestBodyRefused decodes what must not be accepted.
 func TestBodyRefused(t *testing.T) {
-	small := func(form, checksum string) *chunkedCase { return newChunked(t, form, checksum, []byte("hello"), minChunk) }
+	small := func(form, checksum string) *chunkedCase {
+		return newChunked(t, form, checksum, []byte("hello"), minChunk)
+	}
 	edit := func(c *chunkedCase, old, new string) *chunkedCase {
 		if !bytes.Contains(c.body, []byte(old)) {
 			t.Fatalf("no %q in %q", old, c.body)
@@ -328,6 +330,18 @@ func TestBodyHeadersRefused(t *testing.T) {
 		var refused *Error
 		if !errors.As(err, &refused) || refused.Reason != tt.want {
 			t.Errorf("%s with trailer %q: %v, want %s", tt.form, tt.trailer, err, tt.want)
+		}
+	}
+}
+
+// TestBodyBroken passes on the error of a connection, for which the client is not to blame.
+func TestBodyBroken(t *testing.T) {
+	c := docPayload()
+	broken := errors.New("broken")
+	for _, n := range []int64{0, 50, 5000, 65700, 66823} {
+		_, _, err := c.decode(func(r io.Reader) io.Reader { return io.MultiReader(io.LimitReader(r, n), iotest.ErrReader(broken)) })
+		if !errors.Is(err, broken) {
+			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
 }

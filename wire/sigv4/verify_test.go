@@ -197,6 +197,9 @@ func TestRefused(t *testing.T) {
 		{"other header", "ssm", false, header("X-Amz-Target", "AmazonSSM.DeleteParameter"), Mismatch, mismatch},
 		{"header sent twice", "ssm", false, header("X-Amz-Target", "AmazonSSM.GetParameter", "AmazonSSM.DeleteParameter"), Mismatch, mismatch},
 		{"header gone", "ssm", false, without("X-Amz-Target"), Mismatch, mismatch},
+		{"empty header gone", "ssm", false, func(r *http.Request) {
+			replace("host;", "host;nothing;")(r)
+		}, Mismatch, mismatch},
 		{"other length", "ssm", false, func(r *http.Request) { r.ContentLength = 8 }, Mismatch, mismatch},
 		{"other body", "ssm", false, func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`{"a":2}`)) }, Mismatch, mismatch},
 		{"other second", "ssm", false, header("X-Amz-Date", "20261121T200753Z"), Mismatch, mismatch},
@@ -393,6 +396,71 @@ func TestVerifyTokenAfter(t *testing.T) {
 			if err := s.Verify(r, &hash, key, testNow, Options{}); err == nil {
 				t.Errorf("presigned %v: accepted where the token must be signed", presigned)
 			}
+		}
+	}
+}
+
+// TestVerifyTransferEncoding verifies a signature over a header that net/http keeps elsewhere, and one over a header with a
+// long name.
+func TestVerifyTransferEncoding(t *testing.T) {
+	long := "x-" + strings.Repeat("long-", 20) + "name"
+	r := httptest.NewRequest(http.MethodPost, "http://node.test/", nil)
+	r.TransferEncoding = []string{"chunked"}
+	r.Header.Set(long, "value")
+	s := newSignature(r, testKey, "us-east-1", "ssm", testNow)
+	s.signedText = "host;transfer-encoding;x-amz-date;" + long
+	if err := s.setSignedHeaders(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sign(r, EmptyPayload, testKey.SecretAccessKey); err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", s.authorization())
+	if !strings.Contains(must(s.CanonicalRequest(r, EmptyPayload)), "\ntransfer-encoding:chunked\n") {
+		t.Error("the transfer encoding is not in the canonical request")
+	}
+	if got := refusal(t, r, "ssm", serverKey, testNow); got != nil {
+		t.Error(got)
+	}
+	r.TransferEncoding = nil
+	if got := refusal(t, r, "ssm", serverKey, testNow); got == nil || got.Reason != Mismatch {
+		t.Errorf("without it: %v", got)
+	}
+}
+
+// TestExpiredToken compares the sentences about a temporary key that has expired.
+func TestExpiredToken(t *testing.T) {
+	for service, want := range map[string]string{
+		"ssm": "sigv4: expired token: The security token included in the request is expired",
+		"s3":  "sigv4: expired token: The provided token has expired.",
+	} {
+		s, err := Parse(arrived(t, service, false, testKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, service, s.ExpiredToken().Error(), want)
+	}
+}
+
+// TestVerifyNoExpiry lets a presigned request that does not say how long it lives live as long as any other. Only S3 asks for
+// the parameter. Source: sdk, websocket clients of AWS's presign without it.
+func TestVerifyNoExpiry(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "http://node.test/?role=subscribe&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDVENNELEXAMPLE%2F20261121%2Fus-east-1%2Fssmmessages%2Faws4_request&X-Amz-Date=20261121T200752Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0", nil)
+	s, err := Parse(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sign(r, EmptyPayload, testKey.SecretAccessKey); err != nil {
+		t.Fatal(err)
+	}
+	r.RequestURI = strings.TrimSuffix(r.RequestURI, "0") + s.Value
+	for after, reason := range map[time.Duration]Reason{5 * time.Minute: "", 5*time.Minute + time.Second: Skewed} {
+		got := refusal(t, r, "ssmmessages", serverKey, testNow.Add(after))
+		if got == nil {
+			got = new(Error)
+		}
+		if got.Reason != reason {
+			t.Errorf("after %v: %v, want %q", after, got, reason)
 		}
 	}
 }

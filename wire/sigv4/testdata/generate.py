@@ -135,6 +135,8 @@ client_case("s3 PutObject over http", "s3", lambda c: c.put_object(Bucket="bucke
 client_case("s3 PutObject over https", "s3", lambda c: c.put_object(Bucket="bucket", Key="k", Body=b"hello, trailer"), endpoint="https://127.0.0.1:4443")
 client_case("s3 PutObject over https, signed payload", "s3", lambda c: c.put_object(Bucket="bucket", Key="k", Body=b"hello"), endpoint="https://127.0.0.1:4443",
             config=Config(s3={"addressing_style": "path", "payload_signing_enabled": True}, request_checksum_calculation="when_required"))
+client_case("s3 PutObject over https, unsigned payload", "s3", lambda c: c.put_object(Bucket="bucket", Key="k", Body=b"hello"), endpoint="https://127.0.0.1:4443",
+            config=Config(s3={"addressing_style": "path", "payload_signing_enabled": False}, request_checksum_calculation="when_required"))
 client_case("s3 GetObject, double slashes and dots", "s3", lambda c: c.get_object(Bucket="bucket", Key="/a//b/../c/./d/", Range="bytes=0-9"), TEMPORARY)
 client_case("s3 GetObject, percent in the key", "s3", lambda c: c.get_object(Bucket="bucket", Key="100%25 %2F done"))
 client_case("s3 ListObjectsV2", "s3", lambda c: c.list_objects_v2(Bucket="bucket", Prefix="a+b/ü ~*", Delimiter="/", StartAfter="", MaxKeys=2))
