@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// appendCanonical appends the canonical request, whose hash is signed. payload is its last line. It fails only on a path or
-// a query with a broken escape.
+// appendCanonical appends the canonical request, whose hash is signed. payload is its last line. It fails on a path or a
+// query with a broken escape, and where a signed header is missing.
 func (s *Signature) appendCanonical(dst []byte, r *http.Request, payload []byte) ([]byte, error) {
 	path, query := target(r)
 	if r.Method == "" {
@@ -36,7 +36,9 @@ func (s *Signature) appendCanonical(dst []byte, r *http.Request, payload []byte)
 	for _, name := range s.SignedHeaders {
 		dst = append(dst, name...)
 		dst = append(dst, ':')
-		dst = appendHeader(dst, r, name)
+		if dst, ok = appendHeader(dst, r, name); !ok {
+			return dst, s.mismatch()
+		}
 		dst = append(dst, '\n')
 	}
 	dst = append(dst, '\n')
@@ -178,20 +180,23 @@ func (s *Signature) appendQuery(dst []byte, query string) ([]byte, bool) {
 	return dst[:base+n-1], true
 }
 
-// appendHeader appends the canonical value of a signed header; nothing if the request lacks it. net/http moves some headers
-// out of the map.
-func appendHeader(dst []byte, r *http.Request, name string) []byte {
+// appendHeader appends the canonical value of a signed header, and tells whether the request has it. net/http moves some
+// headers out of the map.
+func appendHeader(dst []byte, r *http.Request, name string) ([]byte, bool) {
+	var values []string
 	switch name {
 	case "host", ":authority":
-		return append(dst, host(r)...)
+		name := host(r)
+		return append(dst, name...), name != ""
 	case "transfer-encoding":
-		return appendValues(dst, r.TransferEncoding)
+		values = r.TransferEncoding
+	default:
+		values = headerValues(r, name)
 	}
-	values := headerValues(r, name)
-	if len(values) == 0 && name == "content-length" && r.ContentLength > 0 {
-		return strconv.AppendInt(dst, r.ContentLength, 10)
+	if len(values) == 0 && name == "content-length" && r.ContentLength > 0 { // a client's request
+		return strconv.AppendInt(dst, r.ContentLength, 10), true
 	}
-	return appendValues(dst, values)
+	return appendValues(dst, values), len(values) > 0
 }
 
 // headerValues returns the values of a header whose name is given in lower case, without allocating for the map's spelling.

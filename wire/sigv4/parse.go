@@ -178,15 +178,16 @@ func scopeService(credential string) string {
 	return credential[strings.LastIndexByte(credential[:end], '/')+1 : end]
 }
 
-// withoutKeyID hides whatever stands before the scope of a malformed credential.
+// withoutKeyID hides all of a malformed credential but its scope, if that can be told.
 func withoutKeyID(credential string) string {
 	cut := len(credential)
 	for range 4 {
-		i := strings.LastIndexByte(credential[:cut], '/')
-		if i < 0 {
-			break
+		if cut = strings.LastIndexByte(credential[:cut], '/'); cut < 0 {
+			return "***"
 		}
-		cut = i
+	}
+	if !strings.HasSuffix(credential, "/"+terminator) {
+		return "***"
 	}
 	return "***" + credential[cut:]
 }
