@@ -348,7 +348,7 @@ func (m *Mux) readBody(rq *request) error {
 	if strings.HasPrefix(rq.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		rq.form, err = url.ParseQuery(string(rq.body))
 	} else {
-		rq.form = rq.URL.Query()
+		rq.form, err = url.ParseQuery(rq.URL.RawQuery)
 	}
 	if err != nil {
 		return api.Errorf(api.Unserializable, "The query string is malformed")

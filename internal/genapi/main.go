@@ -21,7 +21,7 @@ import (
 
 // services are the packages to make.
 var services = []string{
-	"ec2", "ec2messages", "iam", "kms", "logs", "route53resolver", "s3", "ssm", "ssmmessages", "sts",
+	"cloudtrail", "ec2", "ec2messages", "iam", "kms", "logs", "route53resolver", "s3", "ssm", "ssmmessages", "sts",
 }
 
 // mostEnum is the number of values over which an enumeration gets no constants: a list of a

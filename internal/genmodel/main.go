@@ -18,6 +18,7 @@ import (
 
 // services are the models that the product is built from, with the API version of each.
 var services = map[string]string{
+	"cloudtrail":      "2013-11-01",
 	"ec2":             "2016-11-15",
 	"iam":             "2010-05-08",
 	"kms":             "2014-11-01",

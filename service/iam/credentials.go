@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -63,24 +64,24 @@ type Credentials struct {
 // session is what a session token holds, sealed: everything but the policies of the role, so that
 // no row is needed for it and a deleted role ends it at once.
 type session struct {
-	KeyID   string            `json:"k"`
-	Secret  string            `json:"s"`
-	Account string            `json:"a"`
-	Kind    string            `json:"t"`           // role or user
-	Owner   string            `json:"o"`           // the key of the role or user
-	ID      string            `json:"i"`           // its unique id: one of the same name made later is another
-	Name    string            `json:"n,omitempty"` // of the session
-	Policy  string            `json:"p,omitempty"` // session policy
-	Tags    map[string]string `json:"g,omitempty"`
-	Source  string            `json:"r,omitempty"` // ARN of the node it was issued to
-	Issued  int64             `json:"b"`           // seconds
-	Expires int64             `json:"e"`
+	KeyID    string            `json:"k"`
+	Secret   string            `json:"s"`
+	Account  string            `json:"a"`
+	Kind     string            `json:"t"`           // role or user
+	Owner    string            `json:"o"`           // the key of the role or user
+	ID       string            `json:"i"`           // its unique id: one of the same name made later is another
+	Name     string            `json:"n,omitempty"` // of the session
+	Policies []string          `json:"p,omitempty"` // session policies
+	Tags     map[string]string `json:"g,omitempty"`
+	Source   string            `json:"r,omitempty"` // ARN of the node it was issued to
+	Issued   int64             `json:"b"`           // seconds
+	Expires  int64             `json:"e"`
 }
 
 // SessionSpec says what a new session is to be.
 type SessionSpec struct {
 	Name     string
-	Policy   string // a session policy that has been parsed, or empty
+	Policies []string // session policies that have been parsed
 	Tags     map[string]string
 	Source   string
 	Duration time.Duration
@@ -182,12 +183,13 @@ func (i *IAM) lookupSession(ctx context.Context, keyID, token string) (string, *
 		p = i.rolePrincipal(g, keyID, s)
 	}
 	p.issued, p.source = time.Unix(s.Issued, 0), s.Source
-	if s.Policy != "" {
-		parsed, err := i.parse(s.Policy, policy.Session)
+	for n, text := range s.Policies {
+		parsed, err := i.parse(text, policy.Session)
 		if err != nil {
 			return "", nil, err
 		}
-		p.session = policy.Layer{Present: true, Policies: []policy.Attached{{Name: "session policy", Policy: parsed}}}
+		p.session.Present = true
+		p.session.Policies = append(p.session.Policies, policy.Attached{Name: fmt.Sprintf("#%d of the session", n+1), Policy: parsed})
 	}
 	return s.Secret, p, nil
 }

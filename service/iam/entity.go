@@ -57,6 +57,15 @@ func FindRole(ctx context.Context, tx *store.Tx, account, name string) (*Role, b
 	}, true, nil
 }
 
+// PolicyText gives the text of a managed policy that may serve as a session policy.
+func PolicyText(ctx context.Context, tx *store.Tx, account, arn string) (string, error) {
+	text, err := document(ctx, rows.New(tx), account, arn)
+	if err != nil {
+		return "", api.Errorf(api.Invalid, "The policy %s does not exist or is not attachable.", arn)
+	}
+	return text, nil
+}
+
 // Trusts asks whether a role's trust policy lets a service assume it, on behalf of what it acts
 // for. It says why not.
 func (r *Role) Trusts(service, sourceARN, sourceAccount string) (ok bool, why string, err error) {
@@ -77,7 +86,7 @@ func (r *Role) Trusts(service, sourceARN, sourceAccount string) (ok bool, why st
 // NewSession makes credentials for a session of a role. Whether the role may be assumed is the
 // caller's question.
 func (i *IAM) NewSession(r *Role, spec SessionSpec) (*Credentials, error) {
-	s := session{Account: r.account, Kind: kindRole, Owner: r.key, ID: r.ID, Name: spec.Name, Policy: spec.Policy, Tags: spec.Tags, Source: spec.Source}
+	s := session{Account: r.account, Kind: kindRole, Owner: r.key, ID: r.ID, Name: spec.Name, Policies: spec.Policies, Tags: spec.Tags, Source: spec.Source}
 	return i.seal(s, time.Now(), spec.Duration)
 }
 

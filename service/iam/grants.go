@@ -146,7 +146,7 @@ func document(ctx context.Context, q *rows.Queries, account, arn string) (string
 		if !ok {
 			return "", fmt.Errorf("iam: %s is attached, but there is no such policy", arn)
 		}
-		return p.Document, nil
+		return string(p.Document), nil
 	}
 	key := strings.ToLower(arn[strings.LastIndexByte(arn, '/')+1:])
 	entity, err := q.GetEntity(ctx, rows.GetEntityParams{Account: account, Kind: kindPolicy, Key: key})

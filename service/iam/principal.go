@@ -53,3 +53,6 @@ func (p *Principal) Source() string { return p.source }
 
 // RoleARN is the role of a session, with its path.
 func (p *Principal) RoleARN() string { return p.Principal.RoleARN }
+
+// Temporary says whether the caller uses the credentials of a session.
+func (p *Principal) Temporary() bool { return !p.issued.IsZero() }

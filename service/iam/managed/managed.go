@@ -58,3 +58,18 @@ var all = sync.OnceValue(func() []Policy {
 
 // All lists the policies by name. They must not be changed.
 func All() []Policy { return all() }
+
+// byARN finds policies by their ARN in the first partition.
+var byARN = sync.OnceValue(func() map[string]Policy {
+	m := map[string]Policy{}
+	for _, p := range All() {
+		m[p.ARN("aws")] = p
+	}
+	return m
+})
+
+// Lookup finds a policy by its ARN.
+func Lookup(arn string) (Policy, bool) {
+	p, ok := byARN()[arn]
+	return p, ok
+}

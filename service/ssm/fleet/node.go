@@ -156,6 +156,18 @@ func decodeKey(text string) ([]byte, error) {
 	return der, nil
 }
 
+// Registered refuses a node of the caller's account and Region that there is not.
+func (f *Fleet) Registered(ctx context.Context, id string) error {
+	call := api.CallFrom(ctx)
+	return f.db.View(ctx, func(tx *store.Tx) error {
+		_, ok, err := Find(ctx, tx, call.Account, call.Region, id)
+		if err == nil && !ok {
+			err = api.Errorf(api.AccessDenied, "The managed node %s is not registered", id)
+		}
+		return err
+	})
+}
+
 // own refuses a session that was issued to a node when it speaks for another: a node's credentials
 // are good for that node, whatever its role allows.
 func own(ctx context.Context, action, id string) error {

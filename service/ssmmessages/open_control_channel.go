@@ -1,0 +1,131 @@
+package ssmmessages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ssmmessages"
+	"github.com/vennel/vennel/service/ssm/fleet"
+)
+
+// OpenControlChannel is a node's control channel, for as long as it lasts: jobs go out on it, and
+// what the node says about them comes back.
+func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
+	if err := fleet.AllowNode(ctx, "ssmmessages:OpenControlChannel", "*", in.ChannelId); err != nil {
+		return err
+	}
+	if err := s.Accept(in); err != nil {
+		return err
+	}
+	if err := m.checkToken(in.ChannelId, in.TokenValue, time.Now()); err != nil {
+		return err
+	}
+	c := &channel{Messages: m, node: in.ChannelId, stream: s}
+	defer m.fleet.AttachChannel(ctx, c.node, c)()
+	for {
+		message, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		if err := c.receive(ctx, message); err != nil {
+			return err
+		}
+	}
+}
+
+// channel is an open control channel.
+type channel struct {
+	*Messages
+	node   string
+	stream api.Stream
+}
+
+var _ fleet.Line = (*channel)(nil)
+
+// agentJob is a job as the agent takes it.
+type agentJob struct {
+	SchemaVersion int
+	JobID         string `json:"JobId"`
+	Topic         string
+	Content       string
+}
+
+// Deliver sends a job.
+func (c *channel) Deliver(_ context.Context, m fleet.Message) error {
+	return c.send("agent_job", agentJob{SchemaVersion: 1, JobID: m.Job, Topic: m.Topic, Content: m.Content})
+}
+
+// HangUp ends the channel.
+func (c *channel) HangUp(reason string) {
+	_ = c.stream.Close(reason) // it may be gone already
+}
+
+// send sends a message of a type.
+func (c *channel) send(kind string, payload any) error {
+	text, err := json.Marshal(payload)
+	if err != nil {
+		return err
+	}
+	return c.stream.Send(&api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: text})
+}
+
+// receive acts on a message of the agent. An error ends the channel: the agent opens another.
+func (c *channel) receive(ctx context.Context, m *api.Message) error {
+	switch m.Type {
+	case "agent_job_ack":
+		return c.acknowledged(ctx, m)
+	case "agent_job_reply":
+		return c.replied(ctx, m)
+	case "agent_telemetry", "agent_update_result", "agent_task_complete":
+		return nil // said for the record, and no answer is expected
+	}
+	return fmt.Errorf("a node sent a message of type %s", m.Type)
+}
+
+// jobAck says that the agent has taken a job, or why it did not.
+type jobAck struct {
+	JobID        string `json:"jobId"`
+	StatusCode   string `json:"statusCode"`
+	ErrorMessage string `json:"errorMessage"`
+}
+
+// acknowledged acts on a jobAck.
+func (c *channel) acknowledged(ctx context.Context, m *api.Message) error {
+	var ack jobAck
+	if err := json.Unmarshal(m.Payload, &ack); err != nil {
+		return errors.New("a node sent a malformed acknowledgement")
+	}
+	return c.inbox.Accepted(ctx, c.node, ack.JobID, ack.StatusCode, ack.ErrorMessage)
+}
+
+// jobReply is what the agent says about a job.
+type jobReply struct {
+	JobID   string `json:"jobId"`
+	Topic   string `json:"topic"`
+	Content string `json:"content"`
+}
+
+// replyAck tells the agent that its reply is safe.
+type replyAck struct {
+	JobID                 string `json:"jobId"`
+	AcknowledgedMessageID string `json:"acknowledgedMessageId"`
+}
+
+// replied passes a reply on and acknowledges it when it is safe. A node may only speak of its own
+// jobs, which is for the inbox to know.
+func (c *channel) replied(ctx context.Context, m *api.Message) error {
+	var reply jobReply
+	if err := json.Unmarshal(m.Payload, &reply); err != nil {
+		return errors.New("a node sent a malformed reply")
+	}
+	if err := c.inbox.Reply(ctx, c.node, reply.JobID, reply.Topic, []byte(reply.Content)); err != nil {
+		return err
+	}
+	return c.send("agent_job_reply_ack", replyAck{JobID: reply.JobID, AcknowledgedMessageID: m.ID.String()})
+}

@@ -1,0 +1,45 @@
+// Package ssmmessages is the message gateway: the websockets on which agents wait for work. It keeps
+// nothing; what waits is in fleet's mailboxes, and what comes back goes by its topic to the
+// capability that the composer names. It uses iam and fleet.
+package ssmmessages
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/vennel/vennel/api"
+	vocabulary "github.com/vennel/vennel/api/ssmmessages"
+	"github.com/vennel/vennel/internal/seal"
+	"github.com/vennel/vennel/service/ssm/fleet"
+)
+
+// Inbox takes what nodes send back about a job. An error means that it is not safe yet: it is not
+// acknowledged, and the node sends it again.
+type Inbox interface {
+	// Accepted is told that a node has taken a job, or that it never will: code is the agent's.
+	Accepted(ctx context.Context, node, job, code, message string) error
+	// Reply is told what a node says about a job.
+	Reply(ctx context.Context, node, job, topic string, content []byte) error
+}
+
+// Messages is the service.
+type Messages struct {
+	unclaimed
+	fleet  *fleet.Fleet
+	inbox  Inbox
+	tokens *seal.Box
+	log    *slog.Logger
+}
+
+// unclaimed holds the operations that are not built.
+type unclaimed struct{ vocabulary.Unimplemented }
+
+var _ vocabulary.Server = (*Messages)(nil)
+
+// New gives the service.
+func New(f *fleet.Fleet, inbox Inbox, master seal.Master, log *slog.Logger) *Messages {
+	return &Messages{fleet: f, inbox: inbox, tokens: master.Box("channel tokens"), log: log}
+}
+
+// denied is the refusal of a token.
+func denied() error { return api.Errorf(api.AccessDenied, "The channel token is not valid") }
