@@ -327,7 +327,7 @@ func TestEvaluateActionsAndResources(t *testing.T) {
 // TestEvaluateIndexed asks the same of large policies with their indexes and without.
 func TestEvaluateIndexed(t *testing.T) {
 	actions := []string{"ssm:GetParameter", "SSM:Put*", "s3:*", "EC2:Describe*", "ec2messages:GetMessages", "kms:Decrypt", "*:Tag*", "logs:P?tLogEvents", "iam:PassRole", "sts:AssumeRole", "sqs:S*"}
-	requests := []string{"ssm:GetParameter", "SSM:putparameter", "s3:GetObject", "ec2:DescribeInstances", "ec2messages:GetMessages", "logs:PutLogEvents", "iam:PassRole", "unknown:TagX", "unknown:X", "nocolon", ""}
+	requests := []string{"ssm:GetParameter", "SSM:putparameter", "s3:GetObject", "ec2:DescribeInstances", "ec2messages:GetMessages", "logs:PutLogEvents", "iam:PassRole", "iam:TagRole", "unknown:TagX", "unknown:X", "nocolon", ""}
 	list, _ := json.Marshal(actions)
 	var statements []string
 	for i, a := range actions {
