@@ -83,10 +83,20 @@ func policies(t testing.TB, lines ...string) *Policies {
 	return p
 }
 
+// outcome writes a decision as "allow" or as the kind that denies, with "!" for an explicit deny.
+func outcome(d Decision) string {
+	switch {
+	case d.Allowed:
+		return "allow"
+	case d.Explicit:
+		return "!" + d.By.String()
+	}
+	return d.By.String()
+}
+
 // TestEvaluateCombination has how the kinds of policy combine.
 // source: userguide (IAM: evaluation logic, deny-allow, cross-account, boundaries, principals, NotPrincipal; KMS: default
-// key policy; PrivateLink: endpoint policies), unless a line says otherwise. The outcome is written "allow", or the kind
-// whose policy denies, with "!" for an explicit deny.
+// key policy; PrivateLink: endpoint policies), unless a line says otherwise.
 func TestEvaluateCombination(t *testing.T) {
 	const (
 		star    = `"*"`
@@ -98,7 +108,6 @@ func TestEvaluateCombination(t *testing.T) {
 		role    = `{"AWS":"arn:aws:iam::111111111111:role/team/dev"}`
 		session = `{"AWS":"arn:aws:sts::111111111111:assumed-role/dev/s1"}`
 		bob     = `{"AWS":"arn:aws:sts::111111111111:federated-user/bob"}`
-		trustIn = `{"Effect":"Allow","Action":"s3:*","Resource":"*"}`
 	)
 	trust := func(principal string) string {
 		return `trust: {"Effect":"Allow","Principal":` + principal + `,"Action":"sts:AssumeRole"}`
@@ -251,14 +260,7 @@ func TestEvaluateCombination(t *testing.T) {
 				req.Action, req.Resource = "sts:AssumeRole", "arn:aws:iam::111111111111:role/target"
 			}
 			d := Evaluate(&req, policies(t, tt.policies...))
-			got := d.By.String()
-			switch {
-			case d.Allowed:
-				got = "allow"
-			case d.Explicit:
-				got = "!" + got
-			}
-			if got != tt.want {
+			if got := outcome(d); got != tt.want {
 				t.Errorf("got %q, want %q: %s", got, tt.want, d.Explain())
 			}
 			if d.Allowed == (d.Message(&req) != "") {
@@ -327,7 +329,7 @@ func TestEvaluateActionsAndResources(t *testing.T) {
 // TestEvaluateIndexed asks the same of large policies with their indexes and without.
 func TestEvaluateIndexed(t *testing.T) {
 	actions := []string{"ssm:GetParameter", "SSM:Put*", "s3:*", "EC2:Describe*", "ec2messages:GetMessages", "kms:Decrypt", "*:Tag*", "logs:P?tLogEvents", "iam:PassRole", "sts:AssumeRole", "sqs:S*"}
-	requests := []string{"ssm:GetParameter", "SSM:putparameter", "s3:GetObject", "ec2:DescribeInstances", "ec2messages:GetMessages", "logs:PutLogEvents", "iam:PassRole", "unknown:TagX", "unknown:X", "nocolon", ""}
+	requests := []string{"ssm:GetParameter", "SSM:putparameter", "s3:GetObject", "ec2:DescribeInstances", "ec2messages:GetMessages", "logs:PutLogEvents", "iam:PassRole", "iam:TagRole", "unknown:TagX", "unknown:X", "nocolon", ""}
 	list, _ := json.Marshal(actions)
 	var statements []string
 	for i, a := range actions {

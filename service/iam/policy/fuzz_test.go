@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -180,6 +181,26 @@ func FuzzEvaluate(f *testing.F) {
 	})
 }
 
+// everything is a policy of each kind that allows, or denies, everything to everyone.
+var everything = sync.OnceValue(func() map[string]map[Kind][]Attached {
+	all := map[string]map[Kind][]Attached{}
+	for _, effect := range []string{"Allow", "Deny"} {
+		all[effect] = map[Kind][]Attached{}
+		for _, kind := range []Kind{SCP, Identity, Boundary, Session, Endpoint, Resource} {
+			doc := `{"Version":"2012-10-17","Statement":[{"Effect":"` + effect + `","Action":"*","Resource":"*"}]}`
+			if kind.namesPrincipals() {
+				doc = strings.Replace(doc, `"Action"`, `"Principal":"*","Action"`, 1)
+			}
+			p, err := Parse([]byte(doc), kind)
+			if err != nil {
+				panic(err)
+			}
+			all[effect][kind] = []Attached{{Name: effect, Policy: p}}
+		}
+	}
+	return all
+})
+
 // checkLaws checks what must hold of every evaluation.
 func checkLaws(t *testing.T, req *Request, p *Policies) {
 	t.Helper()
@@ -198,22 +219,15 @@ func checkLaws(t *testing.T, req *Request, p *Policies) {
 		t.Fatalf("explicit deny without a statement: %s", d.Explain())
 	}
 
-	everything := func(kind Kind, effect string) []Attached {
-		doc := `{"Version":"2012-10-17","Statement":[{"Effect":"` + effect + `","Action":"*","Resource":"*"}]}`
-		if kind.namesPrincipals() {
-			doc = strings.Replace(doc, `"Action"`, `"Principal":"*","Action"`, 1)
-		}
-		return []Attached{{Name: effect, Policy: mustParse(t, kind, doc)}}
-	}
 	join := func(a, b []Attached) []Attached { return append(append([]Attached{}, a...), b...) }
 
 	more := *p
-	more.Identity = join(p.Identity, everything(Identity, "Allow"))
+	more.Identity = join(p.Identity, everything()["Allow"][Identity])
 	if d.Allowed && !Evaluate(req, &more).Allowed {
 		t.Fatalf("an Allow in an identity policy denied: %s", Evaluate(req, &more).Explain())
 	}
 	through := *p
-	through.Endpoint = Layer{Policies: join(p.Endpoint.Policies, everything(Endpoint, "Allow"))}
+	through.Endpoint = Layer{Policies: join(p.Endpoint.Policies, everything()["Allow"][Endpoint])}
 	without := *p
 	without.Endpoint = Layer{}
 	if Evaluate(req, &through).Allowed && !Evaluate(req, &without).Allowed {
@@ -221,7 +235,7 @@ func checkLaws(t *testing.T, req *Request, p *Policies) {
 	}
 	for _, kind := range []Kind{SCP, Identity, Boundary, Session, Endpoint, Resource} {
 		less := *p
-		switch deny := everything(kind, "Deny"); kind {
+		switch deny := everything()["Deny"][kind]; kind {
 		case SCP:
 			less.SCP = append(append([]Layer{}, p.SCP...), Layer{Policies: deny})
 		case Identity:

@@ -54,15 +54,6 @@ func (p *Principal) String() string {
 	return "anonymous"
 }
 
-// hasAccount tells whether the principal belongs to an account, so that naming the account names it.
-func (p *Principal) hasAccount() bool {
-	switch p.Type {
-	case User, AssumedRole, FederatedUser, Root:
-		return p.Account != ""
-	}
-	return false
-}
-
 // strength is how directly a resource policy names a principal; it decides which other policies still matter.
 type strength uint8
 
@@ -91,13 +82,9 @@ func (e *principals) match(p *Principal, gateway bool) strength {
 	if e.everyone {
 		return namesDirect
 	}
-	if p.hasAccount() && (has(e.accounts, p.Account) || has(e.canonical, p.CanonicalUser)) {
-		if p.Type == Root {
-			return namesDirect
-		}
-		if gateway {
-			return notNamed
-		}
+	account := has(e.accounts, p.Account) || has(e.canonical, p.CanonicalUser)
+	if p.Type == Root && account {
+		return namesDirect
 	}
 	if gateway {
 		return notNamed
@@ -122,7 +109,7 @@ func (e *principals) match(p *Principal, gateway bool) strength {
 			return namesDirect
 		case has(e.arns, p.RoleARN), has(e.ids, unique):
 			return namesRole
-		case has(e.accounts, p.Account), has(e.canonical, p.CanonicalUser):
+		case account:
 			return namesAccount
 		}
 	}
