@@ -1,0 +1,23 @@
+// Package ssm is AWS Systems Manager: the sum of its capabilities. Each claims the operations it
+// implements; two that claim the same do not compile, and what none claims is unknown to callers.
+package ssm
+
+import (
+	api "github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/service/ssm/association"
+	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/tag"
+)
+
+// Service is the sum.
+type Service struct {
+	*fleet.Fleet             // managed nodes and hybrid activations
+	*tag.Tags                // tags of all resources
+	association.Associations // State Manager
+	unclaimed                // what is not built
+}
+
+// unclaimed is one level deeper, so that Go prefers the capabilities' methods.
+type unclaimed struct{ api.Unimplemented }
+
+var _ api.Server = (*Service)(nil)
