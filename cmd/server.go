@@ -1,0 +1,168 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vennel/vennel/api"
+	cloudtrailapi "github.com/vennel/vennel/api/cloudtrail"
+	ec2api "github.com/vennel/vennel/api/ec2"
+	ec2messagesapi "github.com/vennel/vennel/api/ec2messages"
+	iamapi "github.com/vennel/vennel/api/iam"
+	kmsapi "github.com/vennel/vennel/api/kms"
+	logsapi "github.com/vennel/vennel/api/logs"
+	resolverapi "github.com/vennel/vennel/api/route53resolver"
+	s3api "github.com/vennel/vennel/api/s3"
+	ssmapi "github.com/vennel/vennel/api/ssm"
+	ssmmessagesapi "github.com/vennel/vennel/api/ssmmessages"
+	stsapi "github.com/vennel/vennel/api/sts"
+	"github.com/vennel/vennel/internal/seal"
+	"github.com/vennel/vennel/service/cloudtrail"
+	"github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/service/ssm"
+	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/tag"
+	"github.com/vennel/vennel/service/sts"
+	"github.com/vennel/vennel/store"
+	"github.com/vennel/vennel/wire"
+	"github.com/vennel/vennel/wire/sigv4"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	Data     string // folder
+	Database string // URL; "" is SQLite in the folder
+	Region   string
+	Account  string
+	Store    store.Options
+	Fleet    fleet.Config
+	Log      *slog.Logger
+}
+
+// Server is all services, wired up. Reading OpenServer from top to bottom is reading how they hang
+// together.
+type Server struct {
+	Mux *wire.Mux
+	CA  *wire.CA
+
+	db    *store.DB
+	audit *store.Log
+	run   []func(context.Context) error
+}
+
+// names are the files of a data folder that others read.
+const (
+	credentialsFile = "credentials"
+	caFile          = "ca.pem"
+	databaseFile    = "vennel.db"
+)
+
+// OpenServer opens the database and wires the services. Streams end when ctx does.
+func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if cfg.Database == "" {
+		cfg.Database = (&url.URL{Scheme: "sqlite", Path: filepath.ToSlash(filepath.Join(cfg.Data, databaseFile))}).String()
+	}
+	s = new(Server)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	master, err := seal.OpenMaster(cfg.Data)
+	if err != nil {
+		return s, err
+	}
+	if s.CA, err = wire.OpenCA(cfg.Data); err != nil {
+		return s, err
+	}
+	if s.db, err = cfg.Store.Open(ctx, cfg.Database, cfg.Log); err != nil {
+		return s, err
+	}
+	if s.audit, err = store.OpenLog(ctx, s.db, "audit", cfg.Log); err != nil {
+		return s, err
+	}
+	identity := iam.New(s.db, master, cfg.Log)
+	if err := identity.OpenAdministrator(ctx, cfg.Account, filepath.Join(cfg.Data, credentialsFile)); err != nil {
+		return s, err
+	}
+	trail := cloudtrail.New(s.audit, cfg.Log)
+	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
+	tags := tag.New(s.db, map[string]tag.Resource{
+		fleet.KindNode: {ARN: fleet.ARN, Exists: fleet.Exists},
+	})
+	s.Mux = wire.New(ctx, wire.Config{
+		Services: []api.Service{
+			cloudtrailapi.Service(trail),
+			ec2api.Service(ec2api.Unimplemented{}),
+			ec2messagesapi.Service(ec2messagesapi.Unimplemented{}),
+			iamapi.Service(identity),
+			kmsapi.Service(kmsapi.Unimplemented{}),
+			logsapi.Service(logsapi.Unimplemented{}),
+			resolverapi.Service(resolverapi.Unimplemented{}),
+			s3api.Service(s3api.Unimplemented{}),
+			ssmapi.Service(&ssm.Service{Fleet: nodes, Tags: tags}),
+			ssmmessagesapi.Service(ssmmessagesapi.Unimplemented{}),
+			stsapi.Service(sts.New(s.db, identity)),
+		},
+		Credentials: credentials{identity, nodes},
+		Record:      trail.Record,
+		TokenKey:    master.Derive("pagination tokens"),
+		Region:      cfg.Region,
+		Log:         cfg.Log,
+	})
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, trail.Run}
+	return s, nil
+}
+
+// Run does the work that goes on beside requests, until ctx ends or something fails for good.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range s.run {
+		g.Go(func() error { return run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Close ends what OpenServer opened, after Run has returned.
+func (s *Server) Close() (err error) {
+	if s.audit != nil {
+		err = s.audit.Close()
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	return err
+}
+
+// credentials finds the holder of a key: a node for its own id, otherwise a user or a session.
+type credentials struct {
+	iam   *iam.IAM
+	nodes *fleet.Fleet
+}
+
+// Lookup is wire's.
+func (c credentials) Lookup(ctx context.Context, keyID, token string) (sigv4.Key, api.Principal, error) {
+	if strings.HasPrefix(keyID, "mi-") {
+		key, node, err := c.nodes.Key(ctx, keyID)
+		return sigv4.Key{Public: key}, node, err
+	}
+	secret, p, err := c.iam.Lookup(ctx, keyID, token)
+	if err != nil {
+		return sigv4.Key{}, nil, err
+	}
+	key := sigv4.Key{Secret: secret}
+	if p.Temporary() {
+		key.SessionToken = token // it has been opened, so it is the key's own
+	}
+	return key, p, nil
+}
