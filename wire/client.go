@@ -319,3 +319,37 @@ func first(a, b *element) *element {
 	}
 	return a
 }
+
+// ReadInput reads the JSON form of an operation's input into in, as documents and scripts write it,
+// whatever protocol the service speaks.
+func ReadInput(service, operation string, text []byte, in any) error {
+	op := model.Load(service).Operations[operation]
+	if op.Input == nil {
+		return nil
+	}
+	v := reflect.ValueOf(in).Elem()
+	return decodeJSON(text, everywhere(shapeOf(service, op.Input.Shape, v.Type())), v, nil)
+}
+
+// WriteOutput writes an operation's output as JSON, whatever protocol the service speaks.
+func WriteOutput(service, operation string, out any) ([]byte, error) {
+	op := model.Load(service).Operations[operation]
+	if op.Output == nil {
+		return []byte("{}"), nil
+	}
+	v := reflect.ValueOf(out).Elem()
+	return appendJSON(nil, everywhere(shapeOf(service, op.Output.Shape, v.Type())), v)
+}
+
+// everywhere is a structure whose members are all in the body.
+func everywhere(s *shape) *shape {
+	all := *s
+	all.members, all.byName = nil, map[string]*member{}
+	for _, m := range s.members {
+		inBody := *m
+		inBody.ref.Location = ""
+		all.members = append(all.members, &inBody)
+		all.byName[inBody.wireName()] = &inBody
+	}
+	return &all
+}

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -49,7 +50,7 @@ type shape struct {
 	elem    *shape             // of a list; value of a map
 	key     *shape             // of a map
 	payload *member            // of a structure whose body is one member
-	pattern func() *regexp2.Regexp
+	pattern func() matcher
 }
 
 // member is one member of a structure.
@@ -138,7 +139,7 @@ func (b *binder) bind(name string, goType reflect.Type) *shape {
 		}
 	}
 	if m.Pattern != "" {
-		s.pattern = sync.OnceValue(func() *regexp2.Regexp { return compile(m.Pattern) })
+		s.pattern = sync.OnceValue(func() matcher { return compile(m.Pattern) })
 	}
 	return s
 }
@@ -170,12 +171,24 @@ func (b *binder) members(s *shape) {
 	}
 }
 
-// compile turns a model's pattern into a regular expression that must match the whole value. The
-// models are written for Java, whose \uXXXX the library takes too. Backtracking is bounded in time.
-func compile(pattern string) *regexp2.Regexp {
+// matcher is a compiled pattern: a value matches it as a whole, or not.
+type matcher func(value string) bool
+
+// javaEscape is how the models, which are written for Java, name a character.
+var javaEscape = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)
+
+// compile turns a model's pattern into a matcher. Nearly all are regular; the rest look ahead or
+// back, and none of those backtracks more than its input is long.
+func compile(pattern string) matcher {
+	whole := `\A(?:` + javaEscape.ReplaceAllString(pattern, `\x{$1}`) + `)\z`
+	if re, err := regexp.Compile(whole); err == nil {
+		return re.MatchString
+	}
 	re := regexp2.MustCompile(`\A(?:`+pattern+`)\z`, regexp2.None)
-	re.MatchTimeout = patternTimeout
-	return re
+	return func(value string) bool {
+		ok, err := re.MatchString(value)
+		return ok && err == nil
+	}
 }
 
 // upperFirst turns a model's name into a Go field's.

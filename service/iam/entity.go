@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vennel/vennel/api"
+	vocabulary "github.com/vennel/vennel/api/iam"
 	"github.com/vennel/vennel/service/iam/internal/rows"
 	"github.com/vennel/vennel/service/iam/policy"
 	"github.com/vennel/vennel/store"
@@ -94,4 +95,100 @@ func (i *IAM) NewSession(r *Role, spec SessionSpec) (*Credentials, error) {
 func (i *IAM) NewUserSession(p *Principal, life time.Duration) (*Credentials, error) {
 	s := session{Account: p.Account, Kind: kindUser, Owner: key(p.name), ID: p.ID}
 	return i.seal(s, time.Now(), life)
+}
+
+// AWS's words for the kinds, in messages.
+var kindWords = map[string]string{
+	kindUser: "User", kindGroup: "Group", kindRole: "Role", kindPolicy: "Policy", kindProfile: "Instance Profile",
+}
+
+// exists is the error for a name that is taken. source: aws
+func exists(kind, name string) error {
+	return vocabulary.ErrEntityAlreadyExistsException("%s with name %s already exists.", kindWords[kind], name)
+}
+
+// missing is the error for a name that nothing has. source: aws
+func missing(kind, name string) error {
+	article := "The " + kind
+	if kind == kindProfile {
+		article = "Instance Profile"
+	}
+	return vocabulary.ErrNoSuchEntityException("%s with name %s cannot be found.", article, name)
+}
+
+// must reads an entity by name, inside the caller's transaction, or refuses.
+func must(ctx context.Context, tx *store.Tx, account, kind, name string) (*rows.IamEntity, error) {
+	e, ok, err := find(ctx, tx, account, kind, name)
+	if err == nil && !ok {
+		err = missing(kind, name)
+	}
+	return e, err
+}
+
+// allow asks whether the caller may do an action to an entity, there or not, and gives its row when
+// it is there.
+func allow(ctx context.Context, tx *store.Tx, action, kind, name string, about ...About) (*rows.IamEntity, error) {
+	account := api.CallFrom(ctx).Account
+	e, ok, err := find(ctx, tx, account, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	arn := arnOf(account, kind, "/", name)
+	if ok {
+		arn = entityARN(e)
+		tags, err := tagsOf(ctx, tx, e)
+		if err != nil {
+			return nil, err
+		}
+		about = append(about, ResourceTags(tags))
+	}
+	if err := Allow(ctx, action, arn, about...); err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, missing(kind, name)
+	}
+	return e, nil
+}
+
+// tagsOf gives an entity's tags.
+func tagsOf(ctx context.Context, tx *store.Tx, e *rows.IamEntity) (map[string]string, error) {
+	list, err := rows.New(tx).ListTags(ctx, rows.ListTagsParams{Account: e.Account, Kind: e.Kind, Owner: e.Key})
+	tags := make(map[string]string, len(list))
+	for _, t := range list {
+		tags[t.Name] = t.Value
+	}
+	return tags, err
+}
+
+// putTags adds tags to an entity.
+func putTags(ctx context.Context, tx *store.Tx, account, kind, owner string, tags []vocabulary.Tag) error {
+	for _, t := range tags {
+		err := rows.New(tx).PutTag(ctx, rows.PutTagParams{Account: account, Kind: kind, Owner: owner, Name: t.Key, Value: t.Value})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tagMap is the tags of a request, for conditions.
+func tagMap(tags []vocabulary.Tag) map[string]string {
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		out[t.Key] = t.Value
+	}
+	return out
+}
+
+// when is a time of a row as answers have it.
+func when(ms int64) time.Time { return time.UnixMilli(ms).UTC().Truncate(time.Second) }
+
+// check refuses a policy text that is none.
+func check(text string, kind policy.Kind) error {
+	_, err := policy.Parse([]byte(text), kind)
+	if e, ok := errors.AsType[*policy.SyntaxError](err); ok {
+		return vocabulary.ErrMalformedPolicyDocumentException("%s", e.Message)
+	}
+	return err
 }
