@@ -17,6 +17,8 @@ import (
 
 // CLI is the whole command line.
 type CLI struct {
+	Serve   Serve   `cmd:"" help:"Run the control plane."`
+	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Version Version `cmd:"" help:"Print the version."`
 }
 

@@ -25,10 +25,13 @@ import (
 	stsapi "github.com/vennel/vennel/api/sts"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/cloudtrail"
+	"github.com/vennel/vennel/service/ec2messages"
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm"
+	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/service/ssm/tag"
+	"github.com/vennel/vennel/service/ssmmessages"
 	"github.com/vennel/vennel/service/sts"
 	"github.com/vennel/vennel/store"
 	"github.com/vennel/vennel/wire"
@@ -97,6 +100,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	}
 	trail := cloudtrail.New(s.audit, cfg.Log)
 	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
+	commands := command.New(s.db, identity, nodes, cfg.Log)
 	tags := tag.New(s.db, map[string]tag.Resource{
 		fleet.KindNode: {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
@@ -104,14 +108,14 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
 			ec2api.Service(ec2api.Unimplemented{}),
-			ec2messagesapi.Service(ec2messagesapi.Unimplemented{}),
+			ec2messagesapi.Service(ec2messages.New(nodes, commands)),
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),
 			logsapi.Service(logsapi.Unimplemented{}),
 			resolverapi.Service(resolverapi.Unimplemented{}),
 			s3api.Service(s3api.Unimplemented{}),
-			ssmapi.Service(&ssm.Service{Fleet: nodes, Tags: tags}),
-			ssmmessagesapi.Service(ssmmessagesapi.Unimplemented{}),
+			ssmapi.Service(&ssm.Service{Commands: commands, Fleet: nodes, Tags: tags}),
+			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, master, cfg.Log)),
 			stsapi.Service(sts.New(s.db, identity)),
 		},
 		Credentials: credentials{identity, nodes},
@@ -120,7 +124,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, trail.Run}
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run}
 	return s, nil
 }
 

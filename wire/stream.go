@@ -44,6 +44,7 @@ var upgrader = websocket.Upgrader{
 type stream struct {
 	mux  *Mux
 	op   *operation
+	call *api.Call
 	done func(error) // records the outcome of the opening, once
 
 	w http.ResponseWriter // until accepted
@@ -73,7 +74,7 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, svc *service,
 	}
 	start := time.Now()
 	s := &stream{
-		mux: m, op: op, w: w, r: rq.Request, accepted: make(chan struct{}), pings: *rate.NewLimiter(mostPingsASec, mostPingsBurst),
+		mux: m, op: op, call: rq.call, w: w, r: rq.Request, accepted: make(chan struct{}), pings: *rate.NewLimiter(mostPingsASec, mostPingsBurst),
 		done: func(err error) {
 			var failure *api.Error
 			status := http.StatusSwitchingProtocols
@@ -85,11 +86,10 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, svc *service,
 		},
 	}
 	ended := make(chan error, 1)
-	call := rq.call
 	m.streams.Add(1)
 	go func() {
 		defer m.streams.Done()
-		ended <- m.run(api.WithCall(m.base, call), op, in.Interface(), s)
+		ended <- m.run(api.WithCall(m.base, s.call), op, in.Interface(), s)
 	}()
 	select {
 	case <-s.accepted:
@@ -133,7 +133,7 @@ func (m *Mux) run(ctx context.Context, op *operation, in any, s *stream) (err er
 
 // Accept upgrades the request and reads the opening message into the input.
 func (s *stream) Accept(in any) error {
-	if len(api.CallFrom(s.r.Context()).Decisions()) == 0 {
+	if len(s.call.Decisions()) == 0 {
 		return fmt.Errorf("%s accepted without an authorization", s.op.Name)
 	}
 	conn, err := upgrader.Upgrade(s.w, s.r, nil)

@@ -326,6 +326,12 @@ func (p *Parameter) matches(text string) error {
 	if p.AllowedPattern == "" || strings.Contains(text, "{{ssm:") || strings.Contains(text, "{{ ssm:") {
 		return nil
 	}
+	if re, err := regexp.Compile(p.AllowedPattern); err == nil {
+		if !re.MatchString(text) {
+			return errorf("Parameter %s has the value %q, which does not match the pattern %s", p.Name, text, p.AllowedPattern)
+		}
+		return nil
+	}
 	re, err := regexp2.Compile(p.AllowedPattern, regexp2.None)
 	if err != nil {
 		return errorf("The allowedPattern of parameter %s is not a regular expression: %s", p.Name, err)

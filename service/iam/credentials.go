@@ -176,22 +176,31 @@ func (i *IAM) lookupSession(ctx context.Context, keyID, token string) (string, *
 	if !g.exists || subtle.ConstantTimeCompare([]byte(g.entity.ID), []byte(s.ID)) != 1 {
 		return "", nil, errToken
 	}
+	p, err := i.sessionPrincipal(g, s)
+	return s.Secret, p, err
+}
+
+// sessionPrincipal is the session of a user or role as a caller.
+func (i *IAM) sessionPrincipal(g *grants, s *session) (*Principal, error) {
 	var p *Principal
 	if s.Kind == kindUser {
-		p = i.userPrincipal(g, keyID)
+		p = i.userPrincipal(g, s.KeyID)
 	} else {
-		p = i.rolePrincipal(g, keyID, s)
+		p = i.rolePrincipal(g, s.KeyID, s)
 	}
-	p.issued, p.source = time.Unix(s.Issued, 0), s.Source
+	if s.Issued != 0 {
+		p.issued = time.Unix(s.Issued, 0)
+	}
+	p.source, p.sessionName, p.policies = s.Source, s.Name, s.Policies
 	for n, text := range s.Policies {
 		parsed, err := i.parse(text, policy.Session)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		p.session.Present = true
 		p.session.Policies = append(p.session.Policies, policy.Attached{Name: fmt.Sprintf("#%d of the session", n+1), Policy: parsed})
 	}
-	return s.Secret, p, nil
+	return p, nil
 }
 
 // rolePrincipal is a session of a role as a caller. The session's tags win over the role's.

@@ -17,6 +17,9 @@ type Principal struct {
 	source  string // ARN of the node that a session was issued to
 	session policy.Layer
 	grants  *grants
+
+	sessionName string
+	policies    []string // texts of session
 }
 
 var _ api.Principal = (*Principal)(nil)

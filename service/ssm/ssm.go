@@ -5,12 +5,14 @@ package ssm
 import (
 	api "github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/service/ssm/association"
+	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/service/ssm/tag"
 )
 
 // Service is the sum.
 type Service struct {
+	*command.Commands        // Run Command
 	*fleet.Fleet             // managed nodes and hybrid activations
 	*tag.Tags                // tags of all resources
 	association.Associations // State Manager

@@ -82,7 +82,7 @@ SELECT * FROM ssm_invocation WHERE command = @command AND open = TRUE AND releas
 SELECT * FROM ssm_invocation WHERE command = @command AND open = TRUE AND node > @after ORDER BY node LIMIT @most;
 
 -- name: ListDue :many
-SELECT * FROM ssm_invocation WHERE open = TRUE AND due <= @now ORDER BY due LIMIT @most;
+SELECT * FROM ssm_invocation WHERE open = TRUE AND due > 0 AND due <= @now ORDER BY due LIMIT @most;
 
 -- name: NextDue :one
 SELECT CAST(coalesce(min(due), 0) AS BIGINT) FROM ssm_invocation WHERE open = TRUE AND due > 0;

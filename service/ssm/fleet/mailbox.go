@@ -48,10 +48,20 @@ func Done(ctx context.Context, tx *store.Tx, node, job string) (bool, error) {
 	return n > 0, err
 }
 
-// Taken notes that a node has a message and works on it.
+// Taken notes that a node has a message. It works on it from now on, or is done with it when the
+// message was urgent.
 func Taken(ctx context.Context, tx *store.Tx, node, job string) error {
-	_, err := rows.New(tx).TakeMail(ctx, rows.TakeMailParams{Node: node, Job: job})
-	return err
+	n, err := rows.New(tx).TakeMail(ctx, rows.TakeMailParams{Node: node, Job: job})
+	if err != nil || n > 0 {
+		return err
+	}
+	return rows.New(tx).DeleteUrgentMail(ctx, rows.DeleteUrgentMailParams{Node: node, Job: job})
+}
+
+// Waits says whether a message is in a node's mailbox.
+func Waits(ctx context.Context, tx *store.Tx, node, job string) (bool, error) {
+	n, err := rows.New(tx).HasMail(ctx, rows.HasMailParams{Node: node, Job: job})
+	return n > 0, err
 }
 
 // waiting reads the mail that may go to a node now. busy are the jobs that are on their way.

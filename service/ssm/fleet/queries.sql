@@ -82,7 +82,10 @@ WHERE node = @node AND taken = FALSE ORDER BY urgent DESC, created, job LIMIT @m
 SELECT count(*) FROM ssm_mailbox WHERE node = @node AND taken = TRUE;
 
 -- name: TakeMail :execrows
-UPDATE ssm_mailbox SET taken = TRUE WHERE node = @node AND job = @job AND taken = FALSE;
+UPDATE ssm_mailbox SET taken = TRUE WHERE node = @node AND job = @job AND urgent = FALSE;
+
+-- name: DeleteUrgentMail :exec
+DELETE FROM ssm_mailbox WHERE node = @node AND job = @job AND urgent = TRUE;
 
 -- name: HasMail :one
 SELECT count(*) FROM ssm_mailbox WHERE node = @node AND job = @job;

@@ -17,3 +17,9 @@ SELECT name, value FROM ssm_tag WHERE account = @account AND region = @region AN
 SELECT id FROM ssm_tag
 WHERE account = @account AND region = @region AND kind = @kind AND name = @name AND value = @value AND id > @after
 ORDER BY id LIMIT @most;
+
+-- name: ListTaggedKey :many
+-- The ids that have a tag whatever its value, after an id.
+SELECT DISTINCT id FROM ssm_tag
+WHERE account = @account AND region = @region AND kind = @kind AND name = @name AND id > @after
+ORDER BY id LIMIT @most;

@@ -85,6 +85,13 @@ func Find(ctx context.Context, tx *store.Tx, of Target, name, value, after strin
 	})
 }
 
+// FindKey gives the ids of the resources of a kind that have a tag of a name, in order, after an id.
+func FindKey(ctx context.Context, tx *store.Tx, of Target, name, after string, most int) ([]string, error) {
+	return rows.New(tx).ListTaggedKey(ctx, rows.ListTaggedKeyParams{
+		Account: of.Account, Region: of.Region, Kind: of.Kind, Name: name, After: after, Most: int32(most),
+	})
+}
+
 // Resource is what the operations on tags must know of a kind of resource.
 type Resource struct {
 	ARN    func(region, account, id string) string

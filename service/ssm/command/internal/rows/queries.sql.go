@@ -217,7 +217,7 @@ func (q *Queries) ListCommands(ctx context.Context, arg ListCommandsParams) ([]S
 }
 
 const listDue = `-- name: ListDue :many
-SELECT command, node, account, region, requested, node_name, document, status, details, trace, released, open, due FROM ssm_invocation WHERE open = TRUE AND due <= $1 ORDER BY due LIMIT $2
+SELECT command, node, account, region, requested, node_name, document, status, details, trace, released, open, due FROM ssm_invocation WHERE open = TRUE AND due > 0 AND due <= $1 ORDER BY due LIMIT $2
 `
 
 type ListDueParams struct {

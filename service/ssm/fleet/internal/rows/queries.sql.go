@@ -102,6 +102,20 @@ func (q *Queries) DeletePresence(ctx context.Context, node string) error {
 	return err
 }
 
+const deleteUrgentMail = `-- name: DeleteUrgentMail :exec
+DELETE FROM ssm_mailbox WHERE node = $1 AND job = $2 AND urgent = TRUE
+`
+
+type DeleteUrgentMailParams struct {
+	Node string
+	Job  string
+}
+
+func (q *Queries) DeleteUrgentMail(ctx context.Context, arg DeleteUrgentMailParams) error {
+	_, err := q.db.ExecContext(ctx, deleteUrgentMail, arg.Node, arg.Job)
+	return err
+}
+
 const expireMessages = `-- name: ExpireMessages :execrows
 DELETE FROM ssm_message WHERE id IN (SELECT m.id FROM ssm_message m WHERE m.expires < $1 ORDER BY m.expires LIMIT $2)
 `
@@ -655,7 +669,7 @@ func (q *Queries) SetNodeRole(ctx context.Context, arg SetNodeRoleParams) (int64
 }
 
 const takeMail = `-- name: TakeMail :execrows
-UPDATE ssm_mailbox SET taken = TRUE WHERE node = $1 AND job = $2 AND taken = FALSE
+UPDATE ssm_mailbox SET taken = TRUE WHERE node = $1 AND job = $2 AND urgent = FALSE
 `
 
 type TakeMailParams struct {

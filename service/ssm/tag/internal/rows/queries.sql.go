@@ -101,6 +101,52 @@ func (q *Queries) ListTagged(ctx context.Context, arg ListTaggedParams) ([]strin
 	return items, nil
 }
 
+const listTaggedKey = `-- name: ListTaggedKey :many
+SELECT DISTINCT id FROM ssm_tag
+WHERE account = $1 AND region = $2 AND kind = $3 AND name = $4 AND id > $5
+ORDER BY id LIMIT $6
+`
+
+type ListTaggedKeyParams struct {
+	Account string
+	Region  string
+	Kind    string
+	Name    string
+	After   string
+	Most    int32
+}
+
+// The ids that have a tag whatever its value, after an id.
+func (q *Queries) ListTaggedKey(ctx context.Context, arg ListTaggedKeyParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listTaggedKey,
+		arg.Account,
+		arg.Region,
+		arg.Kind,
+		arg.Name,
+		arg.After,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listTags = `-- name: ListTags :many
 SELECT name, value FROM ssm_tag WHERE account = $1 AND region = $2 AND kind = $3 AND id = $4 ORDER BY name
 `
