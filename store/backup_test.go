@@ -330,6 +330,7 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Add([]byte(strings.Repeat(`[`, 1000)))
 	f.Add([]byte("{\"vennel_backup\":1,\"migration\":1}\n[]\n"))
+	f.Add([]byte("{\"vennel_backup\":1,\"migration\":0}\n{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// Its own hash would refuse every change, so the end is made to fit.
 		data = store.SealBackup(data)

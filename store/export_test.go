@@ -43,8 +43,10 @@ func WithSynchronous(o Options, setting string) Options {
 // LimitPages makes a SQLite database behave as if the disk were full from a number of pages on.
 func LimitPages(db *DB, pages int) error {
 	e := db.engine.(*sqliteEngine)
-	e.takeAlone()
-	defer func() { <-e.turn }()
+	if err := e.takeAlone(context.Background()); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	return e.guard.control(fmt.Sprintf(`PRAGMA max_page_count = %d`, pages))
 }
 

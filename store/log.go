@@ -148,6 +148,8 @@ func (l *Log) Flush(ctx context.Context) error {
 	select {
 	case <-written:
 		return nil
+	case <-l.ended:
+		return l.lost // Close has written everything, or could not.
 	case <-ctx.Done():
 		return ctx.Err()
 	}

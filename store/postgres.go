@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/semaphore"
 )
 
 // serverLock is the key of the advisory lock that a server holds on its database: "vennel" in ASCII.
@@ -25,6 +26,9 @@ const (
 	attempts         = 8
 )
 
+// allTurns is more than there are Updates at one time.
+const allTurns = 1 << 30
+
 // afterwards is how long the end of a transaction may take, whatever became of its context.
 const afterwards = 10 * time.Second
 
@@ -34,7 +38,7 @@ type postgresEngine struct {
 	open    opener
 	readers *sql.DB
 	writers *sql.DB
-	alone   sync.RWMutex // held for writing by an Update that failed to get through together with others
+	turns   *semaphore.Weighted // each Update takes one, and all of them if it did not get through together with others
 
 	lockMu sync.Mutex
 	lock   *pgx.Conn // guarded by lockMu; holds serverLock; nil beside a server
@@ -49,7 +53,7 @@ func openPostgres(ctx context.Context, db *DB, address string) (_ engine, err er
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "vennel"
 	}
-	e := &postgresEngine{db: db}
+	e := &postgresEngine{db: db, turns: semaphore.NewWeighted(allTurns)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -246,13 +250,14 @@ func (e *postgresEngine) update(ctx context.Context, f func(*Tx) error) error {
 
 // attempt runs f once and says whether it is worth another attempt.
 func (e *postgresEngine) attempt(ctx context.Context, f func(*Tx) error, alone, keep bool) (again bool, err error) {
+	turns := int64(1)
 	if alone {
-		e.alone.Lock()
-		defer e.alone.Unlock()
-	} else {
-		e.alone.RLock()
-		defer e.alone.RUnlock()
+		turns = allTurns
 	}
+	if err := e.turns.Acquire(ctx, turns); err != nil {
+		return false, err
+	}
+	defer e.turns.Release(turns)
 	tx, err := connection(ctx, e.writers)
 	if err != nil {
 		return false, err

@@ -21,7 +21,7 @@ import (
 // TestPowerCut cuts the power in bursts of writes: nothing acknowledged is lost.
 func TestPowerCut(t *testing.T) {
 	onPrivateDisk(t, func(dir string) {
-		for round := range 5 {
+		for round := range 20 {
 			missing, total := powerCut(t, dir, "FULL")
 			t.Logf("round %d: %d acknowledged, %d lost", round+1, total, missing)
 			if missing > 0 {

@@ -40,7 +40,7 @@ func (db *DB) Restore(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	switch {
-	case version > db.version:
+	case version < 1 || version > db.version:
 		return fmt.Errorf("%w: it is of migration %d, this program is at %d", ErrBackup, version, db.version)
 	case version < db.version:
 		return db.restoreOlder(ctx, file, version)

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -25,6 +24,9 @@ const mostInGroup = 1024
 // largeLog is the size of the write-ahead log in bytes from which Run warns. It stays at a few megabytes unless a reader holds it up.
 const largeLog = 256 << 20
 
+// keptLog is the size in bytes that the write-ahead log is cut to when it begins anew, after a restore or another large transaction.
+const keptLog = 64 << 20
+
 // sqliteEngine is a database file and its connections.
 type sqliteEngine struct {
 	db      *DB
@@ -33,14 +35,13 @@ type sqliteEngine struct {
 	readers *sql.DB
 	writers *sql.DB // holds the one connection below
 
-	// The writing connection belongs to whoever holds the turn. Update's callers take turns on it, each running its own closure; the last of those
+	// The writing connection belongs to whoever has the turn. Update's callers take turns on it, each running its own closure; the last of those
 	// who wait commits for all of them. See update.
-	turn    chan struct{} // holds a token while somebody has the turn
-	waiting atomic.Int64  // callers that want the turn
-	conn    *sql.Conn     // of who has the turn
-	guard   *guard        // of conn
-	group   *group        // of who has the turn; nil outside a transaction
-	closed  bool          // of who has the turn
+	turn   turn
+	conn   *sql.Conn // of who has the turn
+	guard  *guard    // of conn
+	group  *group    // of who has the turn; nil outside a transaction
+	closed bool      // of who has the turn
 
 	warned bool // of Run: the log was large at the last look
 }
@@ -55,7 +56,7 @@ type group struct {
 
 // openSQLite opens or creates the file.
 func openSQLite(ctx context.Context, db *DB, path string) (_ engine, err error) {
-	e := &sqliteEngine{db: db, path: path, turn: make(chan struct{}, 1)}
+	e := &sqliteEngine{db: db, path: path}
 	db.scratch = filepath.Dir(path)
 	defer func() {
 		if err != nil {
@@ -74,7 +75,8 @@ func openSQLite(ctx context.Context, db *DB, path string) (_ engine, err error) 
 			return nil, err
 		}
 	}
-	open := sqliteOpener(path, "_journal_mode=WAL", "_synchronous="+cmp.Or(db.opts.synchronous, "FULL"))
+	open := sqliteOpener(path, "_journal_mode=WAL", "_synchronous="+cmp.Or(db.opts.synchronous, "FULL"),
+		fmt.Sprintf("_pragma=journal_size_limit(%d)", keptLog))
 	if db.version, err = migrate(ctx, db, goose.DialectSQLite3, open); err != nil {
 		return nil, err
 	}
@@ -166,10 +168,12 @@ func closedError(err error) error {
 // commit share the next, and a lone caller waits for nobody. A closure runs on its caller's goroutine: its panic, its runtime.Goexit
 // and its stack are the caller's.
 func (e *sqliteEngine) update(ctx context.Context, f func(*Tx) error) (err error) {
-	e.take()
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
 	if e.group == nil {
 		if err := e.begin(ctx); err != nil {
-			<-e.turn
+			e.turn.give()
 			return err
 		}
 	}
@@ -177,10 +181,10 @@ func (e *sqliteEngine) update(ctx context.Context, f func(*Tx) error) (err error
 	// Even if f does not return, the turn is passed on, and nobody leaves before the fate of what f saw is known.
 	defer func() {
 		g.size++
-		if g.err != nil || g.size >= mostInGroup || e.waiting.Load() == 0 {
+		if g.err != nil || g.size >= mostInGroup || !e.turn.pass() {
 			e.commit(g)
+			e.turn.give()
 		}
-		<-e.turn
 		<-g.done
 		if g.err != nil {
 			err = g.err
@@ -202,19 +206,15 @@ func (e *sqliteEngine) update(ctx context.Context, f func(*Tx) error) (err error
 	return err
 }
 
-// take waits for the turn. It is not given up when a context ends: once somebody waits, the one before leaves the commit to him.
-func (e *sqliteEngine) take() {
-	e.waiting.Add(1)
-	e.turn <- struct{}{}
-	e.waiting.Add(-1)
-}
-
-// takeAlone waits for the turn and ends the group that was left to us.
-func (e *sqliteEngine) takeAlone() {
-	e.take()
+// takeAlone waits for the turn and ends the group that is open.
+func (e *sqliteEngine) takeAlone(ctx context.Context) error {
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
 	if e.group != nil {
 		e.commit(e.group)
 	}
+	return nil
 }
 
 // begin waits until no other process writes and begins a group, unless a backup was restored.
@@ -322,8 +322,10 @@ func (e *sqliteEngine) commit(g *group) {
 
 // exclusive implements engine.
 func (e *sqliteEngine) exclusive(ctx context.Context, f func(*Tx) error) error {
-	e.takeAlone()
-	defer func() { <-e.turn }()
+	if err := e.takeAlone(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	if err := e.lockDatabase(ctx); err != nil {
 		return err
 	}
@@ -369,8 +371,10 @@ func (e *sqliteEngine) watch(context.Context) error {
 
 // close implements engine. A View that is running ends on its own.
 func (e *sqliteEngine) close() error {
-	e.takeAlone()
-	defer func() { <-e.turn }()
+	if err := e.takeAlone(context.Background()); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	if e.closed {
 		return nil
 	}

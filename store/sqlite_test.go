@@ -84,6 +84,41 @@ func TestUpdateWaitsForRestore(t *testing.T) {
 	must(t, do(t.Context(), db, `INSERT INTO t VALUES (1)`))
 }
 
+// TestUpdateWaitsForUpdate is about a closure that takes long: others wait for it, but not beyond their contexts, and whoever gives up takes nothing
+// with him.
+func TestUpdateWaitsForUpdate(t *testing.T) {
+	db := storetest.Open(t, storetest.SQLite(t), store.Options{})
+	must(t, do(t.Context(), db, `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY)`))
+	var wg sync.WaitGroup
+	for round := range 20 {
+		inside := make(chan struct{})
+		var impatient sync.WaitGroup
+		impatient.Add(3)
+		wg.Go(func() {
+			must(t, db.Update(t.Context(), func(tx *store.Tx) error {
+				close(inside)
+				impatient.Wait()
+				_, err := tx.ExecContext(t.Context(), `INSERT INTO t VALUES ($1)`, round)
+				return err
+			}))
+		})
+		<-inside
+		for range 3 {
+			go func() {
+				defer impatient.Done()
+				short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+				defer cancel()
+				wantError(t, "Update", do(short, db, `INSERT INTO t VALUES (-1)`), context.DeadlineExceeded)
+			}()
+		}
+		wg.Go(func() { must(t, do(t.Context(), db, fmt.Sprintf(`INSERT INTO t VALUES (%d)`, 100+round))) })
+	}
+	wg.Wait()
+	if n := number(t, db, `SELECT COUNT(*) FROM t WHERE id >= 0`); n != 40 || number(t, db, `SELECT COUNT(*) FROM t`) != 40 {
+		t.Errorf("%d rows, want 40", n)
+	}
+}
+
 // TestStatementsAreForgotten has more texts than a connection keeps.
 func TestStatementsAreForgotten(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e engine) {

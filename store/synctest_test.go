@@ -62,6 +62,7 @@ func TestSynctest(t *testing.T) {
 				wg.Wait()
 				time.Sleep(time.Hour)
 			}
+			synctest.Wait()
 			if d := time.Since(began); d != 3*time.Hour {
 				t.Errorf("%v passed, want 3h", d)
 			}

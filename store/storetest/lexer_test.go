@@ -9,6 +9,7 @@ import (
 	"github.com/vennel/vennel/store"
 )
 
+// TestComplaints checks the rules for queries on good and bad ones.
 func TestComplaints(t *testing.T) {
 	for _, test := range []struct {
 		sql  string
@@ -57,6 +58,7 @@ func beginning(complaint string) string {
 	return complaint
 }
 
+// TestMigrationComplaints checks the rules for migrations.
 func TestMigrationComplaints(t *testing.T) {
 	for _, test := range []struct {
 		sql  string
@@ -82,6 +84,7 @@ func TestMigrationComplaints(t *testing.T) {
 	}
 }
 
+// TestQueriesIn checks which constants are taken for queries.
 func TestQueriesIn(t *testing.T) {
 	tree := fstest.MapFS{
 		"service/a/queries.sql.go":          {Data: []byte("package a\nconst getA = `-- name: GetA :one\nSELECT 1`\nconst x = 5\nconst b, c = `B`, \"C\"\n")},
@@ -110,6 +113,7 @@ func TestQueriesOfModule(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { CheckQueries(t, Open(t, Postgres(t), store.Options{}), queries...) })
 }
 
+// TestMigrationsOfModule holds all migrations to the portable subset.
 func TestMigrationsOfModule(t *testing.T) {
 	CheckMigrations(t, store.Migrations())
 }

@@ -34,8 +34,7 @@ func SQLite(t testing.TB) string {
 	return (&url.URL{Scheme: "sqlite", Path: filepath.Join(t.TempDir(), "vennel.db")}).String()
 }
 
-// New returns a fresh database on which every closure of Update runs twice, as it may. It is closed at the end of the test, and the test fails if a call
-// on it is still running then.
+// New returns a fresh database on which every closure of Update runs twice, as it may. It is closed at the end of the test.
 func New(t testing.TB) *store.DB {
 	t.Helper()
 	return Open(t, URL(t), store.Options{RunTwice: true})

@@ -58,6 +58,7 @@ func ids(t *testing.T, l *store.Log, from, to time.Time, filter store.Filter) []
 // midnight is the end of a day, around which the tests of logs play.
 var midnight = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 
+// log: records are kept, found by their fields and in both orders, across days.
 func log(t *testing.T, db *store.DB) {
 	l := openLog(t, db, "audit")
 	never := time.Time{}
@@ -163,6 +164,7 @@ func logPages(t *testing.T, db *store.DB) {
 	}
 }
 
+// logExpires: whole days go, and only they.
 func logExpires(t *testing.T, db *store.DB) {
 	l := openLog(t, db, "audit")
 	day := 24 * time.Hour
@@ -192,6 +194,7 @@ func logExpires(t *testing.T, db *store.DB) {
 	}
 }
 
+// logRefuses: names and records that could not be kept are refused at once.
 func logRefuses(t *testing.T, db *store.DB) {
 	for _, name := range []string{"", "..", "a/b", "Audit", "1a", "a-b", "a\x00"} {
 		if l, err := store.OpenLog(t.Context(), db, name, nil); err == nil {
@@ -215,6 +218,7 @@ func logRefuses(t *testing.T, db *store.DB) {
 	add(t, l, store.Record{Time: midnight, ID: "a", Body: make([]byte, store.MostBody)})
 }
 
+// logCloses: Close writes what was appended.
 func logCloses(t *testing.T, db *store.DB) {
 	l, err := store.OpenLog(t.Context(), db, "audit", nil)
 	if err != nil {
