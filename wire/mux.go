@@ -161,6 +161,12 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.nobody(w, rq, err)
 		return
 	}
+	if svc.curious(rq, sig) {
+		rs.status = http.StatusNotFound
+		rs.body = append(rs.body, "<UnknownOperationException/>\n"...)
+		m.send(w, rs)
+		return
+	}
 	if svc.Name == "s3" {
 		rs.header.Set(s3RequestIDHeader, strings.ToUpper(strings.ReplaceAll(call.RequestID, "-", "")[:16]))
 		rs.header.Set(s3HostIDHeader, call.RequestID)
@@ -231,6 +237,12 @@ func (m *Mux) serve(ctx context.Context, w http.ResponseWriter, svc *service, rq
 	return op, in, out, svc.answer.encode(rs, svc, op, op.out(), answer)
 }
 
+// curious says whether a request only asks who is there: curl https://ssm.REGION.amazonaws.com is
+// how AWS's guides test a path to a service, and UnknownOperationException what they expect.
+func (s *service) curious(rq *request, sig *sigv4.Signature) bool {
+	return s.model.Metadata.Protocol == "json" && sig == nil && rq.Header.Get("X-Amz-Target") == ""
+}
+
 // send writes the answer.
 func (m *Mux) send(w http.ResponseWriter, rs *response) {
 	w.WriteHeader(rs.status)
@@ -283,7 +295,7 @@ func (m *Mux) identify(rq *request) (*service, *sigv4.Signature, error) {
 	sig, sigErr := sigv4.Parse(rq.Request)
 	var svc *service
 	host := parseHost(rq.Host, m.Serves)
-	switch prefix, _, _ := strings.Cut(rq.Header.Get("X-Amz-Target"), "."); {
+	switch prefix, _ := splitTarget(rq.Header.Get("X-Amz-Target")); {
 	case sig != nil && m.services[sig.Service] != nil:
 		svc = m.services[sig.Service]
 	case m.targets[prefix] != nil:

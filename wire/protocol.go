@@ -49,8 +49,18 @@ type response struct {
 
 // findTarget reads the X-Amz-Target header.
 func findTarget(s *service, rq *request) (*operation, string) {
-	_, name, _ := strings.Cut(rq.Header.Get("X-Amz-Target"), ".")
+	_, name := splitTarget(rq.Header.Get("X-Amz-Target"))
 	return s.operations[name], name
+}
+
+// splitTarget takes an X-Amz-Target apart: the service's prefix, which may have dots, and the
+// operation.
+func splitTarget(target string) (prefix, operation string) {
+	i := strings.LastIndexByte(target, '.')
+	if i < 0 {
+		return "", target
+	}
+	return target[:i], target[i+1:]
 }
 
 // findAction reads the Action parameter.

@@ -23,6 +23,8 @@ type Service struct {
 	Metadata   Metadata              `json:"metadata"`
 	Operations map[string]*Operation `json:"operations"`
 	Shapes     map[string]*Shape     `json:"shapes"`
+	// Secrets are further shapes whose values may not be repeated or recorded; only overlays have it.
+	Secrets []string `json:"secrets"`
 }
 
 // Metadata says how the service speaks.
@@ -205,6 +207,18 @@ func read(service string) (*Service, error) {
 			return nil, fmt.Errorf("overlay replaces shape %s", name)
 		}
 		s.Shapes[name] = sh
+	}
+	for _, name := range overlay.Secrets {
+		if s.Shapes[name] == nil {
+			return nil, fmt.Errorf("overlay hides shape %s, which is absent", name)
+		}
+		s.Shapes[name].Sensitive = true
+	}
+	for _, name := range overlay.Secrets {
+		if s.Shapes[name] == nil {
+			return nil, fmt.Errorf("overlay hides shape %s, which is absent", name)
+		}
+		s.Shapes[name].Sensitive = true
 	}
 	return s, nil
 }
