@@ -17,8 +17,12 @@ import (
 
 // CLI is the whole command line.
 type CLI struct {
+	Lab     Lab     `cmd:"" help:"Start a server and a node on this machine and try them."`
 	Serve   Serve   `cmd:"" help:"Run the control plane."`
 	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
+	Audit   Audit   `cmd:"" help:"Show who did what, and why it was allowed or not."`
+	Backup  Backup  `cmd:"" help:"Write a backup, also while the server runs."`
+	Restore Restore `cmd:"" help:"Restore a backup, also while the server runs."`
 	Version Version `cmd:"" help:"Print the version."`
 }
 

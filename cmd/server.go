@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,9 +71,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, err
 	}
-	if cfg.Database == "" {
-		cfg.Database = (&url.URL{Scheme: "sqlite", Path: filepath.ToSlash(filepath.Join(cfg.Data, databaseFile))}).String()
-	}
+	cfg.Database = databaseURL(cfg.Data, cfg.Database)
 	s = new(Server)
 	defer func() {
 		if err != nil {

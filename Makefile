@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: make lab, make test. Everything else is listed by make help.
+SHELL := /bin/bash
+GO    ?= go
+export CGO_ENABLED ?= 0
+SQLC   = CGO_ENABLED=1 $(GO) tool -modfile=tools/sqlc/go.mod sqlc
+LINT   = CGO_ENABLED=1 $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+FUZZ  ?= 60s
+
+.PHONY: help build lab test race soak bench fuzz lint gen cover deps
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the vennel program
+	$(GO) build -trimpath -o vennel .
+
+lab: build ## Start a server and a managed node on this machine and try them
+	./vennel lab
+
+test: deps build ## Run all tests: unit, operation scripts, real clients, both databases
+	$(GO) vet ./...
+	$(GO) test ./...
+	VENNEL_TEST_DATABASE=postgres $(GO) test ./service/...
+
+race: ## Run the tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+soak: ## Cut the power and kill the server again and again (root, minutes)
+	VENNEL_SOAK=1 $(GO) test -count=1 -timeout=60m -run 'PowerCut|Kill|Soak' ./store/... ./test/...
+
+bench: build ## Measure against neighbours in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./wire/... ./store/... ./service/iam/policy/
+	VENNEL_BENCH=1 $(GO) test -count=1 -timeout=60m -v -run Bench ./test/...
+
+fuzz: ## Fuzz every parser of outside bytes, FUZZ=60s each
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) -fuzzminimizetime 100x $$package || exit 1; \
+		done; \
+	done
+
+lint: ## Check formatting and run the linters
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v /gen_))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
+	$(LINT) run
+
+gen: ## Make all generated files again
+	$(GO) generate ./api
+	$(SQLC) generate
+	LC_ALL=C; cat sqlc.yaml store/migrations/*.sql service/*/queries.sql service/*/*/queries.sql | sha256sum | cut -d' ' -f1 > sqlc.sum
+	$(GO) run ./internal/gendocs
+
+cover: ## Measure test coverage and count the expectations that are guesses
+	$(GO) test -coverpkg=./... -coverprofile=.cover.out ./... && $(GO) tool cover -func=.cover.out | tail -1
+	@echo "scripts whose expectations are a guess: $$(grep -rl '^# source: guess' --include='*.txtar' . | wc -l) of $$(find . -name '*.txtar' | wc -l)"
+
+deps:
+	@.ci/deps

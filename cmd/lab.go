@@ -1,0 +1,303 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/vennel/vennel/api/iam"
+	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/wire"
+)
+
+// Lab starts a server with a managed node on this machine, shows a command run on it, and stays up.
+type Lab struct {
+	DataFlag
+	HTTP  string `default:"127.0.0.1:4566" placeholder:"ADDR" help:"Address for plain HTTP; another is taken when it is in use."`
+	HTTPS string `default:"127.0.0.1:4443" placeholder:"ADDR" help:"Address for HTTPS and agents; another is taken when it is in use."`
+	Nodes int    `default:"1" help:"How many nodes to start."`
+}
+
+// The names of what the lab makes.
+const (
+	labRole   = "LabNodeRole"
+	labPolicy = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+	labTrust  = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ssm.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+)
+
+// labCommand is what the lab runs to show that it works.
+const labCommand = `echo "Hello from $(uname -n), a managed node"`
+
+// labPatience is how long a node may take to come online, and a command to run.
+const labPatience = 30 * time.Second
+
+// Run starts everything, shows it, and waits for the signal to stop.
+func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
+	folder, remove, err := l.scratch()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	log, err := os.OpenFile(filepath.Join(folder, "lab.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	v := newView(s.Out)
+	ready, stop, err := l.serve(ctx, folder, log, v)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	nodes, ids, err := l.startNodes(ctx, folder, ready, log, v)
+	defer nodes.stop()
+	if err != nil {
+		return fmt.Errorf("%w; see %s", err, log.Name())
+	}
+	ready.Nodes = ids
+	if !v.terminal {
+		if err := sayReady(s.Out, folder, ready); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}
+	client, err := clientOf(ready, "ssm")
+	if err != nil {
+		return err
+	}
+	if err := l.show(ctx, client, v, ids[0]); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s env --data %s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n",
+		shorten(self), folder)
+	return v.live(ctx, client)
+}
+
+// scratch is the lab's folder: the one that was named, or one that goes away with the lab.
+func (l *Lab) scratch() (folder string, remove func() error, err error) {
+	if l.Data != "" {
+		folder, err = l.folder()
+		if err == nil {
+			err = os.MkdirAll(folder, 0o700)
+		}
+		return folder, func() error { return nil }, err
+	}
+	folder, err = os.MkdirTemp("", "vennel-lab-*")
+	return folder, func() error { return os.RemoveAll(folder) }, err
+}
+
+// serve starts the server in this process.
+func (l *Lab) serve(ctx context.Context, folder string, log io.Writer, v *view) (Ready, func() error, error) {
+	s := Serve{HTTP: l.HTTP, HTTPS: l.HTTPS, Region: "us-east-1", Account: "000000000000"}
+	sockets, err := s.listen(ctx)
+	if err != nil {
+		s.HTTP, s.HTTPS = other(l.HTTP), other(l.HTTPS)
+		if sockets, err = s.listen(ctx); err != nil {
+			return Ready{}, nil, err
+		}
+	}
+	ready := sockets.ready(folder, &s)
+	done := v.step("Starting the server on %s", ready.HTTP)
+	serving, stop := context.WithCancel(ctx)
+	up, ended := make(chan struct{}), make(chan error, 1)
+	cfg := Config{Data: folder, Region: s.Region, Account: s.Account, Log: slog.New(slog.NewTextHandler(log, nil))}
+	go func() {
+		ended <- serve(serving, cfg, sockets, func() error {
+			close(up)
+			return sayReady(io.Discard, folder, ready)
+		})
+	}()
+	select {
+	case <-up:
+		done()
+		return ready, func() error { stop(); return <-ended }, nil
+	case err := <-ended:
+		stop()
+		return Ready{}, nil, err
+	}
+}
+
+// other is the same host with whatever port is free.
+func other(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return net.JoinHostPort(host, "0")
+}
+
+// running are the agents that the lab has started.
+type running []*exec.Cmd
+
+// stop ends the agents and waits for them.
+func (r running) stop() {
+	for _, agent := range r {
+		_ = agent.Process.Signal(os.Interrupt) // it may have ended by itself
+	}
+	for _, agent := range r {
+		_ = agent.Wait() // how it ended is of no matter any more
+	}
+}
+
+// startNodes registers and starts the nodes and waits until all are online.
+func (l *Lab) startNodes(ctx context.Context, folder string, r Ready, log io.Writer, v *view) (agents running, ids []string, err error) {
+	code, id, err := l.activate(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	done := v.step("Registering %s through a hybrid activation", count(l.Nodes, "node"))
+	for n := range l.Nodes {
+		state := filepath.Join(folder, fmt.Sprintf("node%d", n+1))
+		register := exec.CommandContext(ctx, self, "agent", "register", "--state", state, "--endpoint", r.HTTPS, "--ca", r.CA, "--id", id, "--region", r.Region)
+		register.Env = append(os.Environ(), "VENNEL_ACTIVATION_CODE="+code) // not among the arguments, which anybody can read
+		register.Stdout, register.Stderr = log, log
+		if err := register.Run(); err != nil {
+			return agents, nil, fmt.Errorf("registering a node: %w", err)
+		}
+		agent := exec.Command(self, "agent", "run", "--state", state) //nolint:noctx // it is told to stop, not killed
+		agent.Stdout, agent.Stderr = log, log
+		if err := agent.Start(); err != nil {
+			return agents, nil, fmt.Errorf("starting a node: %w", err)
+		}
+		agents = append(agents, agent)
+	}
+	done()
+	done = v.step("Waiting until it is online")
+	client, err := clientOf(r, "ssm")
+	if err != nil {
+		return agents, nil, err
+	}
+	err = until(ctx, func() (bool, error) {
+		ids = nil
+		out := new(ssm.DescribeInstanceInformationOutput)
+		if err := client.Call(ctx, "DescribeInstanceInformation", &ssm.DescribeInstanceInformationInput{}, out); err != nil {
+			return false, err
+		}
+		for _, n := range out.InstanceInformationList {
+			if *n.PingStatus == ssm.PingStatusOnline && *n.ActivationId == id {
+				ids = append(ids, *n.InstanceId)
+			}
+		}
+		return len(ids) == l.Nodes, nil
+	})
+	if err == nil {
+		done()
+	}
+	return agents, ids, err
+}
+
+// activate makes the nodes' role, unless an earlier lab in the folder has, and an activation.
+func (l *Lab) activate(ctx context.Context, r Ready) (code, id string, err error) {
+	identity, err := clientOf(r, "iam")
+	if err != nil {
+		return "", "", err
+	}
+	err = identity.Call(ctx, "GetRole", &iam.GetRoleInput{RoleName: labRole}, &iam.GetRoleOutput{})
+	if err != nil {
+		in := &iam.CreateRoleInput{RoleName: labRole, AssumeRolePolicyDocument: labTrust}
+		if err := identity.Call(ctx, "CreateRole", in, &iam.CreateRoleOutput{}); err != nil {
+			return "", "", err
+		}
+	}
+	attach := &iam.AttachRolePolicyInput{RoleName: labRole, PolicyArn: labPolicy}
+	if err := identity.Call(ctx, "AttachRolePolicy", attach, &iam.AttachRolePolicyOutput{}); err != nil {
+		return "", "", err
+	}
+	manager, err := clientOf(r, "ssm")
+	if err != nil {
+		return "", "", err
+	}
+	out := new(ssm.CreateActivationOutput)
+	err = manager.Call(ctx, "CreateActivation", &ssm.CreateActivationInput{
+		IamRole: labRole, DefaultInstanceName: new("lab"), RegistrationLimit: new(int64(l.Nodes)), Tags: []ssm.Tag{{Key: "lab", Value: "yes"}},
+	}, out)
+	if err != nil {
+		return "", "", err
+	}
+	return *out.ActivationCode, *out.ActivationId, nil
+}
+
+// show runs a command on a node as the aws command would, and prints what came back.
+func (l *Lab) show(ctx context.Context, client *wire.Client, v *view, node string) error {
+	v.say("\n$ aws ssm send-command --document-name AWS-RunShellScript \\\n      --instance-ids %s --parameters 'commands=[%s]'\n", node, labCommand)
+	sent := new(ssm.SendCommandOutput)
+	err := client.Call(ctx, "SendCommand", &ssm.SendCommandInput{
+		DocumentName: "AWS-RunShellScript", InstanceIds: []string{node}, Parameters: map[string][]string{"commands": {labCommand}},
+	}, sent)
+	if err != nil {
+		return err
+	}
+	id := *sent.Command.CommandId
+	v.say("$ aws ssm get-command-invocation --command-id %s \\\n      --instance-id %s --query StandardOutputContent --output text\n", id, node)
+	out := new(ssm.GetCommandInvocationOutput)
+	err = until(ctx, func() (bool, error) {
+		err := client.Call(ctx, "GetCommandInvocation", &ssm.GetCommandInvocationInput{CommandId: id, InstanceId: node}, out)
+		return err == nil && *out.Status != "Pending" && *out.Status != "InProgress" && *out.Status != "Delayed", err
+	})
+	if err != nil {
+		return err
+	}
+	if *out.Status != "Success" {
+		return fmt.Errorf("the command ended as %s: %s", *out.StatusDetails, *out.StandardErrorContent)
+	}
+	v.say("%s", *out.StandardOutputContent)
+	return nil
+}
+
+// until asks again and again until the answer is yes, for a while.
+func until(ctx context.Context, ask func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, labPatience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		yes, err := ask()
+		if yes || err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("this took longer than %s", labPatience)
+		case <-tick.C:
+		}
+	}
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "a " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// shorten is how a user would call this program: by its name where that finds it.
+func shorten(self string) string {
+	if found, err := exec.LookPath("vennel"); err == nil {
+		if same, err := filepath.EvalSymlinks(found); err == nil && same == self {
+			return "vennel"
+		}
+	}
+	if here, err := os.Getwd(); err == nil {
+		if relative, err := filepath.Rel(here, self); err == nil && len(relative) < len(self) {
+			return "./" + relative
+		}
+	}
+	return self
+}
