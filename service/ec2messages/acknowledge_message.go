@@ -15,5 +15,5 @@ func (m *Messages) AcknowledgeMessage(ctx context.Context, in *ec2messages.Ackno
 	if err != nil {
 		return nil, err
 	}
-	return &ec2messages.AcknowledgeMessageOutput{}, unknownMessage(m.inbox.Accepted(ctx, node, in.MessageId, accepted, ""))
+	return &ec2messages.AcknowledgeMessageOutput{}, m.inbox.Accepted(ctx, node, in.MessageId, accepted, "")
 }

@@ -13,5 +13,5 @@ func (m *Messages) DeleteMessage(ctx context.Context, in *ec2messages.DeleteMess
 	if err != nil {
 		return nil, err
 	}
-	return &ec2messages.DeleteMessageOutput{}, unknownMessage(m.inbox.Accepted(ctx, node, in.MessageId, accepted, ""))
+	return &ec2messages.DeleteMessageOutput{}, m.inbox.Accepted(ctx, node, in.MessageId, accepted, "")
 }

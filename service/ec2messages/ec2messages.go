@@ -6,7 +6,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/vennel/vennel/api"
 	vocabulary "github.com/vennel/vennel/api/ec2messages"
 	"github.com/vennel/vennel/service/ssm/fleet"
 )
@@ -47,12 +46,4 @@ func allow(ctx context.Context, action, messageID string) (node string, err erro
 		return "", err
 	}
 	return node, fleet.AllowNode(ctx, action, "*", node)
-}
-
-// unknownMessage is the error for a message that the node was not sent.
-func unknownMessage(err error) error {
-	if e, ok := err.(*api.Error); ok && e.Code == "InvocationDoesNotExist" {
-		return vocabulary.ErrInvalidMessageIdException("%s", e.Message)
-	}
-	return err
 }

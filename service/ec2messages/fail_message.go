@@ -12,5 +12,5 @@ func (m *Messages) FailMessage(ctx context.Context, in *ec2messages.FailMessageI
 	if err != nil {
 		return nil, err
 	}
-	return &ec2messages.FailMessageOutput{}, unknownMessage(m.inbox.Accepted(ctx, node, in.MessageId, "51408", in.FailureType))
+	return &ec2messages.FailMessageOutput{}, m.inbox.Accepted(ctx, node, in.MessageId, "51408", in.FailureType)
 }

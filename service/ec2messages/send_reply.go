@@ -16,7 +16,7 @@ func (m *Messages) SendReply(ctx context.Context, in *ec2messages.SendReplyInput
 		return nil, err
 	}
 	if err := m.inbox.Reply(ctx, node, in.MessageId, sendCommand, []byte(in.Payload)); err != nil {
-		return nil, unknownMessage(err)
+		return nil, err
 	}
 	return &ec2messages.SendReplyOutput{MessageId: &in.MessageId, ReplyId: &in.ReplyId, ReplyStatus: new("Sent")}, nil
 }

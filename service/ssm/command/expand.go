@@ -38,8 +38,9 @@ func (c *Commands) expand(ctx context.Context, l *ledger, cmd *rows.SsmCommand) 
 	if err != nil {
 		return err
 	}
+	targets := cmd.Targets + int64(len(list)) // as many as there will be, for a limit that is a percentage
 	for i := range list {
-		if err := c.add(ctx, l, cmd, p, &list[i]); err != nil {
+		if err := c.add(ctx, l, cmd, p, &list[i], targets); err != nil {
 			return err
 		}
 	}
@@ -49,7 +50,7 @@ func (c *Commands) expand(ctx context.Context, l *ledger, cmd *rows.SsmCommand) 
 
 // add makes the invocation of one node. A node that the caller may not command, or on which the
 // document does nothing, has ended before it began.
-func (c *Commands) add(ctx context.Context, l *ledger, cmd *rows.SsmCommand, p *plan, n *candidate) error {
+func (c *Commands) add(ctx context.Context, l *ledger, cmd *rows.SsmCommand, p *plan, n *candidate, targets int64) error {
 	status, details := pending, pending
 	if ok, _ := iam.Allowed(ctx, "ssm:SendCommand", fleet.ARN(n.Region, n.Account, n.ID), iam.ResourceTags(n.tags)); !ok {
 		status, details = failed, detailAccessDenied
@@ -60,7 +61,7 @@ func (c *Commands) add(ctx context.Context, l *ledger, cmd *rows.SsmCommand, p *
 		Command: cmd.ID, Node: n.ID, Account: n.Account, Region: n.Region, Requested: cmd.Requested, NodeName: n.Name, Document: cmd.Document,
 		Status: status, Details: details, Open: status == pending,
 	}
-	if i.Open && room(cmd) > 0 && !failing(cmd) {
+	if i.Open && room(cmd, targets) > 0 && !failing(cmd) {
 		if err := l.release(ctx, &i); err != nil {
 			return err
 		}

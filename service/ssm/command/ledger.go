@@ -40,7 +40,7 @@ func (l *ledger) command(ctx context.Context, id string) (*rows.SsmCommand, erro
 func (l *ledger) close(ctx context.Context) error {
 	for id, c := range l.commands {
 		settle(c)
-		if c.Expanding || c.Waiting > 0 && (room(c) > 0 || failing(c) || c.Cancelled) {
+		if c.Expanding || c.Waiting > 0 && (room(c, c.Targets) > 0 || failing(c) || c.Cancelled) {
 			l.tx.Notify(topic, id)
 		}
 		err := l.q.SetCommand(ctx, rows.SetCommandParams{

@@ -41,15 +41,7 @@ func (c *Commands) ListCommands(ctx context.Context, in *ssm.ListCommandsInput) 
 			}
 			for i := range page {
 				at.before, at.command = page[i].Requested, page[i].ID
-				if in.InstanceId != nil {
-					_, err := q.GetInvocation(ctx, rows.GetInvocationParams{Command: page[i].ID, Node: *in.InstanceId})
-					if errors.Is(err, sql.ErrNoRows) {
-						continue
-					} else if err != nil {
-						return err
-					}
-				}
-				if !f.stage(page[i].Status) {
+				if !f.stage(page[i].Status) || f.status != "" && f.status != page[i].Status {
 					continue
 				}
 				if len(out.Commands) == most {
@@ -74,7 +66,7 @@ func (c *Commands) ListCommands(ctx context.Context, in *ssm.ListCommandsInput) 
 // listPage is how many rows are read at a time.
 const listPage = 100
 
-// commandsAfter reads the next page of commands: the one that is named, or all.
+// commandsAfter reads the next page of commands: the one that is named, those of a node, or all.
 func commandsAfter(ctx context.Context, q *rows.Queries, call *api.Call, in *ssm.ListCommandsInput, f *filters) ([]rows.SsmCommand, error) {
 	if in.CommandId != nil {
 		cmd, err := q.GetCommand(ctx, *in.CommandId)
@@ -85,6 +77,19 @@ func commandsAfter(ctx context.Context, q *rows.Queries, call *api.Call, in *ssm
 			return nil, err
 		}
 		return []rows.SsmCommand{cmd}, err
+	}
+	if in.InstanceId != nil {
+		list, err := q.ListInvocationsOfNode(ctx, rows.ListInvocationsOfNodeParams{
+			Node: *in.InstanceId, Account: call.Account, Region: call.Region, Before: f.before, After: f.command, Since: f.since,
+			Document: f.document, Most: listPage,
+		})
+		commands := make([]rows.SsmCommand, len(list))
+		for i := range list {
+			if err == nil {
+				commands[i], err = q.GetCommand(ctx, list[i].Command)
+			}
+		}
+		return commands, err
 	}
 	return q.ListCommands(ctx, rows.ListCommandsParams{
 		Account: call.Account, Region: call.Region, Before: f.before, After: f.command, Since: f.since, Status: f.status, Document: f.document,

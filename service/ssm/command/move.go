@@ -90,7 +90,7 @@ func (c *Commands) move(ctx context.Context, id string) error {
 		case failing(cmd):
 			cmd.Expanding = false
 			err = l.endWaiting(ctx, cmd, cancelled, detailTerminated)
-		case cmd.Waiting > 0 && room(cmd) > 0:
+		case cmd.Waiting > 0 && room(cmd, cmd.Targets) > 0:
 			err = l.releaseSome(ctx, cmd)
 		case cmd.Expanding:
 			err = c.expand(behalf, l, cmd)
@@ -104,7 +104,7 @@ func (c *Commands) move(ctx context.Context, id string) error {
 
 // releaseSome gives waiting invocations to their nodes, as many as there is room for.
 func (l *ledger) releaseSome(ctx context.Context, cmd *rows.SsmCommand) error {
-	list, err := l.q.ListWaiting(ctx, rows.ListWaitingParams{Command: cmd.ID, Most: int32(min(room(cmd), chunk))})
+	list, err := l.q.ListWaiting(ctx, rows.ListWaitingParams{Command: cmd.ID, Most: int32(min(room(cmd, cmd.Targets), chunk))})
 	if err != nil {
 		return err
 	}

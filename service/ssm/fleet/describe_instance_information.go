@@ -36,7 +36,7 @@ func (f *Fleet) DescribeInstanceInformation(ctx context.Context, in *ssm.Describ
 	for _, n := range nodes {
 		out.InstanceInformationList = append(out.InstanceInformationList, ssm.InstanceInformation{
 			InstanceId: &n.row.ID, PingStatus: new(n.ping()), LastPingDateTime: &n.latest, AgentVersion: api.Given(n.row.AgentVersion),
-			IsLatestVersion: new(true), PlatformType: api.Given(n.row.PlatformType), PlatformName: api.Given(n.row.PlatformName),
+			PlatformType: api.Given(n.row.PlatformType), PlatformName: api.Given(n.row.PlatformName),
 			PlatformVersion: api.Given(n.row.PlatformVersion), ActivationId: &n.row.Activation, IamRole: &n.row.Role,
 			RegistrationDate: new(time.UnixMilli(n.row.Registered).UTC()), ResourceType: new(ssm.ResourceTypeManagedInstance),
 			Name: new(n.row.Name), IPAddress: api.Given(n.row.IpAddress), ComputerName: api.Given(n.row.ComputerName),
