@@ -28,6 +28,7 @@ import (
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm"
 	"github.com/vennel/vennel/service/ssm/command"
+	"github.com/vennel/vennel/service/ssm/document"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/service/ssmmessages"
@@ -99,7 +100,8 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
 	commands := command.New(s.db, identity, nodes, cfg.Log)
 	tags := tag.New(s.db, map[string]tag.Resource{
-		fleet.KindNode: {ARN: fleet.ARN, Exists: fleet.Exists},
+		document.KindDocument: {ARN: document.ARN, Exists: document.Exists},
+		fleet.KindNode:        {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
@@ -111,7 +113,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			logsapi.Service(logsapi.Unimplemented{}),
 			resolverapi.Service(resolverapi.Unimplemented{}),
 			s3api.Service(s3api.Unimplemented{}),
-			ssmapi.Service(&ssm.Service{Commands: commands, Fleet: nodes, Tags: tags}),
+			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Tags: tags}),
 			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, master, cfg.Log)),
 			stsapi.Service(sts.New(s.db, identity)),
 		},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"go.yaml.in/yaml/v3"
 )
 
 // MostContent is the largest document, in bytes. source: userguide, quotas
@@ -43,6 +42,7 @@ type Step struct {
 	// Inputs are the inputs of a 2.x step, or each of the properties of a 1.x plugin.
 	Inputs       []map[string]any
 	Precondition map[string][]string // 2.2: operator -> operands
+	Flaw         string              // why the precondition cannot be judged; "" when it can
 }
 
 // Error is a document or parameter that is not as it should be.
@@ -61,7 +61,36 @@ var schemas = []string{"1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2"}
 // and unique names, well-formed parameters, no placeholder without a parameter. The error is an
 // *Error.
 func Parse(content []byte, format string) (*Document, error) {
-	root, err := Tree(content, format)
+	d, err := read(content, format, MostContent)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range d.Steps {
+		if !Known(s.Action) {
+			return nil, errorf("The action %s of step %s is not one that nodes know", s.Action, s.Name)
+		}
+		if s.Flaw != "" {
+			return nil, errorf("%s", s.Flaw)
+		}
+	}
+	return d, d.placeholders()
+}
+
+// Read reads a Command document as a node does, which may come from a server that knows more than
+// we do: an unknown plugin, an odd precondition or a placeholder without a parameter is a matter of
+// the one step that has it. The document may be as long as a conversion can make it. The error is
+// an *Error.
+func Read(content []byte, format string) (*Document, error) {
+	return read(content, format, mostConverted)
+}
+
+// read reads a Command document of bounded size and checks what both sides insist on.
+func read(content []byte, format string, most int) (*Document, error) {
+	content, err := bounded(content, format, most)
+	if err != nil {
+		return nil, err
+	}
+	root, err := object(content)
 	if err != nil {
 		return nil, err
 	}
@@ -69,52 +98,63 @@ func Parse(content []byte, format string) (*Document, error) {
 	if d.SchemaVersion, err = textOf(root, "schemaVersion"); err != nil {
 		return nil, err
 	}
+	if len(d.SchemaVersion) == 1 {
+		d.SchemaVersion += ".0" // an unquoted 2.0 is the number 2
+	}
 	if !slices.Contains(schemas, d.SchemaVersion) {
 		return nil, errorf("The document's schemaVersion %q is not one of %v", d.SchemaVersion, schemas)
 	}
 	if d.Description, err = textOf(root, "description"); err != nil {
 		return nil, err
 	}
-	if d.Parameters, err = parameters(root, content, format); err != nil {
+	if d.Parameters, err = parameters(root, content); err != nil {
 		return nil, err
 	}
 	if d.SchemaVersion[0] == '1' {
-		d.Steps, err = runtimeConfig(root, content, format)
+		d.Steps, err = runtimeConfig(root, content)
 	} else {
 		d.Steps, err = d.mainSteps(root)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return d, d.placeholders()
+	return d, err
 }
 
 // Tree reads content of either format into maps, lists and scalars, of bounded depth and size.
 func Tree(content []byte, format string) (map[string]any, error) {
-	if len(content) > MostContent {
-		return nil, errorf("The document is larger than %d bytes", MostContent)
+	content, err := bounded(content, format, MostContent)
+	if err != nil {
+		return nil, err
 	}
-	var v any
+	return object(content)
+}
+
+// bounded gives content of either format as JSON, and refuses what is too long.
+func bounded(content []byte, format string, most int) ([]byte, error) {
+	if len(content) > most {
+		return nil, errorf("The document is larger than %d bytes", most)
+	}
 	switch format {
 	case JSON, "":
-		d := jsontext.NewDecoder(bytes.NewReader(content))
-		if err := json.UnmarshalDecode(d, &v); err != nil {
-			return nil, errorf("The document is not valid JSON: %s", syntax(err))
-		}
-		if _, err := d.ReadToken(); err != io.EOF {
-			return nil, errorf("The document is not valid JSON: something follows its end")
-		}
+		return content, nil
 	case YAML:
-		if err := yaml.Unmarshal(content, &v); err != nil {
-			return nil, errorf("The document is not valid YAML: %s", err)
-		}
-	default:
-		return nil, errorf("A document of this type is written in JSON or YAML, not %s", format)
+		return Convert(content, YAML, JSON)
+	}
+	return nil, errorf("A document of this type is written in JSON or YAML, not %s", format)
+}
+
+// object reads a JSON object of bounded depth.
+func object(content []byte) (map[string]any, error) {
+	var v any
+	d := jsontext.NewDecoder(bytes.NewReader(content))
+	if err := json.UnmarshalDecode(d, &v); err != nil {
+		return nil, errorf("The document is not valid JSON: %s", syntax(err))
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, errorf("The document is not valid JSON: something follows its end")
 	}
 	if depth(v, 0) > deepest {
 		return nil, errorf("The document is nested too deeply")
 	}
-	root, ok := normal(v).(map[string]any)
+	root, ok := v.(map[string]any)
 	if !ok {
 		return nil, errorf("The document must be an object")
 	}
@@ -140,45 +180,12 @@ func depth(v any, at int) int {
 		for _, e := range v {
 			most = max(most, depth(e, at+1))
 		}
-	case map[any]any:
-		for _, e := range v {
-			most = max(most, depth(e, at+1))
-		}
 	case []any:
 		for _, e := range v {
 			most = max(most, depth(e, at+1))
 		}
 	}
 	return most
-}
-
-// normal makes what the two formats give alike: names are text, whole numbers are float64 as in JSON.
-func normal(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			v[k] = normal(e)
-		}
-		return v
-	case map[any]any:
-		out := map[string]any{}
-		for k, e := range v {
-			out[fmt.Sprint(k)] = normal(e)
-		}
-		return out
-	case []any:
-		for i := range v {
-			v[i] = normal(v[i])
-		}
-		return v
-	case int:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case uint64:
-		return float64(v)
-	}
-	return v
 }
 
 // textOf reads an optional text member. Numbers are taken too, since schemaVersion: 2.2 in YAML is one.
@@ -219,66 +226,58 @@ func (d *Document) mainSteps(root map[string]any) ([]Step, error) {
 			return nil, errorf("The step name %s is used more than once", s.Name)
 		}
 		seen[s.Name] = true
-		if !knownPlugin(s.Action) {
-			return nil, errorf("The action %s of step %s is not one that nodes know", s.Action, s.Name)
-		}
 		inputs, ok := m["inputs"].(map[string]any)
 		if !ok && m["inputs"] != nil {
 			return nil, errorf("The inputs of step %s must be an object", s.Name)
 		}
 		s.Inputs = []map[string]any{inputs}
-		if s.Precondition, err = d.precondition(m["precondition"], s.Name); err != nil {
-			return nil, err
-		}
+		s.Precondition, s.Flaw = d.precondition(m["precondition"], s.Name)
 		steps = append(steps, s)
 	}
 	return steps, nil
 }
 
-// precondition reads a step's precondition.
-func (d *Document) precondition(v any, step string) (map[string][]string, error) {
+// precondition reads a step's precondition, or says what is wrong with it.
+func (d *Document) precondition(v any, step string) (conditions map[string][]string, flaw string) {
 	if v == nil {
-		return nil, nil
+		return nil, ""
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errorf("The precondition of step %s must be an object", step)
+		return nil, fmt.Sprintf("The precondition of step %s must be an object", step)
 	}
 	if d.SchemaVersion != "2.2" {
-		return nil, errorf("Preconditions need schema 2.2, but step %s of schema %s has one", step, d.SchemaVersion)
+		return nil, fmt.Sprintf("Preconditions need schema 2.2, but step %s of schema %s has one", step, d.SchemaVersion)
 	}
 	out := map[string][]string{}
 	for operator, operands := range m {
 		list, ok := operands.([]any)
 		if operator != "StringEquals" || !ok || len(list) != 2 {
-			return nil, errorf("The precondition of step %s must be StringEquals with two operands", step)
+			return nil, fmt.Sprintf("The precondition of step %s must be StringEquals with two operands", step)
 		}
 		for _, o := range list {
 			text, ok := o.(string)
 			if !ok {
-				return nil, errorf("The operands of step %s's precondition must be strings", step)
+				return nil, fmt.Sprintf("The operands of step %s's precondition must be strings", step)
 			}
 			out[operator] = append(out[operator], text)
 		}
 	}
-	return out, nil
+	return out, ""
 }
 
 // runtimeConfig reads the plugins of schemas 1.x, in the document's order.
-func runtimeConfig(root map[string]any, content []byte, format string) ([]Step, error) {
+func runtimeConfig(root map[string]any, content []byte) ([]Step, error) {
 	config, ok := root["runtimeConfig"].(map[string]any)
 	if !ok || len(config) == 0 {
 		return nil, errorf("A document of schema 1.x needs runtimeConfig, an object of at least one plugin")
 	}
-	order, err := order(content, format, "runtimeConfig")
+	order, err := order(content, "runtimeConfig")
 	if err != nil {
 		return nil, err
 	}
 	var steps []Step
 	for _, plugin := range order {
-		if !knownPlugin(plugin) {
-			return nil, errorf("The plugin %s is not one that nodes know", plugin)
-		}
 		m, ok := config[plugin].(map[string]any)
 		if !ok {
 			return nil, errorf("The plugin %s must be an object", plugin)
@@ -308,23 +307,7 @@ func runtimeConfig(root map[string]any, content []byte, format string) ([]Step, 
 }
 
 // order gives the names of an object of the root in the order in which they are written.
-func order(content []byte, format, member string) ([]string, error) {
-	var node yaml.Node // JSON is YAML, but for escapes in strings, which names of ours do not have
-	if format == YAML {
-		if err := yaml.Unmarshal(content, &node); err != nil {
-			return nil, errorf("The document is not valid YAML: %s", err)
-		}
-		for i := 0; i+1 < len(node.Content[0].Content); i += 2 {
-			if node.Content[0].Content[i].Value == member {
-				var names []string
-				for j := 0; j+1 < len(node.Content[0].Content[i+1].Content); j += 2 {
-					names = append(names, node.Content[0].Content[i+1].Content[j].Value)
-				}
-				return names, nil
-			}
-		}
-		return nil, nil
-	}
+func order(content []byte, member string) ([]string, error) {
 	var names []string
 	d := jsontext.NewDecoder(bytes.NewReader(content))
 	if _, err := d.ReadToken(); err != nil {

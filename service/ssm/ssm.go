@@ -6,6 +6,7 @@ import (
 	api "github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/service/ssm/association"
 	"github.com/vennel/vennel/service/ssm/command"
+	"github.com/vennel/vennel/service/ssm/document"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/service/ssm/tag"
 )
@@ -13,6 +14,7 @@ import (
 // Service is the sum.
 type Service struct {
 	*command.Commands        // Run Command
+	*document.Documents      // what commands and sessions are
 	*fleet.Fleet             // managed nodes and hybrid activations
 	*tag.Tags                // tags of all resources
 	association.Associations // State Manager
