@@ -84,7 +84,8 @@ func (p *pages) seal(key []byte, call *api.Call, op *operation, in, out reflect.
 		return
 	}
 	cursor := []byte(f.Elem().String())
-	f.Elem().SetString(base64.RawURLEncoding.EncodeToString(append(p.mac(key, call, op, in, cursor), cursor...)))
+	token := base64.RawURLEncoding.EncodeToString(append(p.mac(key, call, op, in, cursor), cursor...))
+	f.Set(reflect.ValueOf(&token)) // the cursor may be part of the answer too
 }
 
 // tokenMAC is the length of the signature in a token.

@@ -14,7 +14,7 @@ import (
 // moveOn moves commands on as they have room, and after a start those that were left.
 func (c *Commands) moveOn(ctx context.Context) error {
 	defer c.wake.Close()
-	if err := c.unfinished(ctx); err != nil {
+	if err := c.unfinished(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	for {

@@ -260,6 +260,9 @@ func jobContent(id string, in *ssm.SendCommandInput, doc *document.Content, valu
 	}
 	for name := range in.Parameters {
 		j.Parameters[name] = values[name]
+		if m, ok := values[name].(map[string]any); ok {
+			j.Parameters[name] = ssmdoc.Text(m) // agents want a map as its JSON text
+		}
 	}
 	if w := in.CloudWatchOutputConfig; w != nil {
 		j.CloudWatchLogGroupName = api.Or(w.CloudWatchLogGroupName, "")

@@ -46,7 +46,9 @@ func share(limit string, targets int64, least int64) int64 {
 }
 
 // room is how many more nodes may work on a command now, of so many targets.
-func room(c *rows.SsmCommand, targets int64) int64 { return share(c.MaxConcurrency, targets, 1) - c.Active }
+func room(c *rows.SsmCommand, targets int64) int64 {
+	return share(c.MaxConcurrency, targets, 1) - c.Active
+}
 
 // failing says whether so many invocations have failed that no more are to begin. With a limit of
 // three the fourth error stops the command. source: userguide
