@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/vennel/vennel/api"
@@ -10,6 +11,8 @@ import (
 // Principal is a caller whose signature has been verified, with what it is granted.
 type Principal struct {
 	policy.Principal
+	iam     *IAM
+	noted   atomic.Bool // its use has been remembered
 	keyID   string
 	name    string    // of the user, for aws:username
 	issued  time.Time // of the session; zero for a user's own key
