@@ -72,7 +72,10 @@ func attachable(ctx context.Context, tx *store.Tx, account, arn string) error {
 	if _, _, ok := policyARN(arn); !ok {
 		return api.Errorf(api.Invalid, "Invalid ARN:  Could not be parsed!") // source: aws
 	}
-	_, ok, err := findPolicy(ctx, tx, account, arn)
+	e, ok, err := findPolicy(ctx, tx, account, arn)
+	if ok && e.Path == serviceRoles {
+		return vocabulary.ErrPolicyNotAttachableException("Cannot attach a Service Role Policy to a Customer Role.") // source: aws
+	}
 	if err == nil && !ok {
 		err = vocabulary.ErrNoSuchEntityException("Policy %s does not exist or is not attachable.", arn) // source: aws
 	}
