@@ -14,7 +14,7 @@ import (
 func (i *IAM) CreateServiceLinkedRole(ctx context.Context, in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
 	linked, ok := linkedRoles[in.AWSServiceName]
 	e := newEntity(ctx, kindRole, linked.name, new(serviceRoles+in.AWSServiceName+"/"))
-	e.Description, e.MaxSession = api.Or(in.Description, linked.description), sessionSeconds
+	e.Description, e.MaxSession = api.Or(in.Description, ""), sessionSeconds
 	e.Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["` + in.AWSServiceName + `"]},"Action":["sts:AssumeRole"]}]}`
 	if err := Allow(ctx, "iam:CreateServiceLinkedRole", entityARN(e), Key("iam:awsservicename", in.AWSServiceName)); err != nil {
 		return nil, err
@@ -37,12 +37,9 @@ func (i *IAM) CreateServiceLinkedRole(ctx context.Context, in *iam.CreateService
 }
 
 // linkedRole is what AWS gives the role of a service.
-type linkedRole struct{ name, description, policy string }
+type linkedRole struct{ name, policy string }
 
 // linkedRoles are the services that have a role here. source: aws
 var linkedRoles = map[string]linkedRole{
-	"ssm.amazonaws.com": {
-		name: "AWSServiceRoleForAmazonSSM", description: "Provides access to AWS Resources managed or used by Amazon SSM.",
-		policy: "aws-service-role/AmazonSSMServiceRolePolicy",
-	},
+	"ssm.amazonaws.com": {name: "AWSServiceRoleForAmazonSSM", policy: "aws-service-role/AmazonSSMServiceRolePolicy"},
 }

@@ -125,7 +125,7 @@ func (i *IAM) change(ctx context.Context, action, kind, name string, do func(tx 
 		if err != nil {
 			return err
 		}
-		if e.Kind == kindRole && strings.HasPrefix(e.Path, serviceRoles) {
+		if e.Kind == kindRole && strings.HasPrefix(e.Path, serviceRoles) && !onServiceRoles[action] {
 			// source: aws
 			return vocabulary.ErrUnmodifiableEntityException(
 				"Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", e.Name)
@@ -134,6 +134,9 @@ func (i *IAM) change(ctx context.Context, action, kind, name string, do func(tx 
 		return do(tx, e)
 	})
 }
+
+// onServiceRoles are the changes that AWS's own roles allow. source: userguide, "Edit a service-linked role description"
+var onServiceRoles = map[string]bool{"iam:UpdateRole": true, "iam:UpdateRoleDescription": true, "iam:TagRole": true, "iam:UntagRole": true}
 
 // newEntity is an entity that is to be made by the calling account. It must be called outside of
 // transactions.
