@@ -283,7 +283,7 @@ func (m *Mux) identify(rq *request) (*service, *sigv4.Signature, error) {
 	sig, sigErr := sigv4.Parse(rq.Request)
 	var svc *service
 	host := parseHost(rq.Host, m.Serves)
-	switch prefix, _, _ := strings.Cut(rq.Header.Get("X-Amz-Target"), "."); {
+	switch prefix, _ := splitTarget(rq.Header.Get("X-Amz-Target")); {
 	case sig != nil && m.services[sig.Service] != nil:
 		svc = m.services[sig.Service]
 	case m.targets[prefix] != nil:

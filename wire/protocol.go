@@ -49,8 +49,14 @@ type response struct {
 
 // findTarget reads the X-Amz-Target header.
 func findTarget(s *service, rq *request) (*operation, string) {
-	_, name, _ := strings.Cut(rq.Header.Get("X-Amz-Target"), ".")
+	_, name := splitTarget(rq.Header.Get("X-Amz-Target"))
 	return s.operations[name], name
+}
+
+// splitTarget takes the header apart. CloudTrail's prefix has dots of its own.
+func splitTarget(target string) (prefix, operation string) {
+	at := strings.LastIndexByte(target, '.')
+	return target[:max(at, 0)], target[at+1:]
 }
 
 // findAction reads the Action parameter.
