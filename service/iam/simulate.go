@@ -136,13 +136,24 @@ func (s *simulation) action(action string, resources []string) iam.EvaluationRes
 	out.EvalResourceName, out.PermissionsBoundaryDecisionDetail = &one.EvalResourceName, one.PermissionsBoundaryDecisionDetail
 	if len(resources) == 1 {
 		out.MatchedStatements, out.MissingContextValues = one.MatchedStatements, one.MissingContextValues
-	} else if a, ok := actions.Lookup(action); ok && len(a.Resources) > 0 {
-		out.EvalResourceName = &a.Resources[0].ARN
+	} else if form := formOf(action, resources[0]); form != "" {
+		out.EvalResourceName = &form
 	}
 	if resources[0] == "*" {
 		out.ResourceSpecificResults = nil
 	}
 	return out
+}
+
+// formOf is the form of the ARNs of the type that a resource is of.
+func formOf(action, resource string) string {
+	a, _ := actions.Lookup(action)
+	for _, r := range a.Resources {
+		if policy.ArnLike(r.Pattern(), resource) {
+			return r.ARN
+		}
+	}
+	return ""
 }
 
 // resource answers for one action on one resource.
