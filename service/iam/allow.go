@@ -217,6 +217,8 @@ func (p *Principal) key(name string) []string {
 		return one(p.ID)
 	case "aws:username":
 		return one(p.name)
+	case "aws:sourceidentity":
+		return one(p.identity)
 	case "aws:tokenissuetime":
 		if !p.issued.IsZero() {
 			return one(p.issued.UTC().Format("2006-01-02T15:04:05Z"))

@@ -230,6 +230,7 @@ func TestAllowInSessions(t *testing.T) {
 		{what: "with a policy that lets it", policy: new(may("iam:ListUsers"))},
 		{what: "with a policy that leaves it out", policy: new(may("iam:ListRoles")), want: "User: arn:aws:sts::123456789012:assumed-role/one/test is not authorized to perform: iam:ListUsers because no session policy allows the iam:ListUsers action"},
 		{what: "with a managed policy", arns: []string{"arn:aws:iam::aws:policy/IAMReadOnlyAccess"}},
+		{what: "with a managed policy that no token could hold", arns: []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}},
 		{what: "with both, of which one lets it", policy: new(may("iam:ListRoles")), arns: []string{"arn:aws:iam::aws:policy/IAMReadOnlyAccess"}},
 		{what: "with a tag over the role's", tags: []stsapi.Tag{{Key: "TEAM", Value: "red"}}, want: "User: arn:aws:sts::123456789012:assumed-role/one/test is not authorized to perform: iam:ListUsers because no identity-based policy allows the iam:ListUsers action"},
 	} {

@@ -68,16 +68,47 @@ func (i *IAM) lookupSession(ctx context.Context, keyID, token string) (string, *
 	} else {
 		p = i.rolePrincipal(g, keyID, s)
 	}
-	p.issued, p.source = time.Unix(s.Issued, 0), s.Source
-	for n, text := range s.Policies {
-		parsed, err := i.parse(text, policy.Session)
-		if err != nil {
-			return "", nil, err
-		}
-		p.session.Present = true
-		p.session.Policies = append(p.session.Policies, policy.Attached{Name: fmt.Sprintf("#%d of the session", n+1), Policy: parsed})
+	p.issued, p.source, p.identity = time.Unix(s.Issued, 0), s.Source, s.Identity
+	p.lasting = map[string]string{}
+	for _, name := range s.Lasting {
+		p.lasting[name] = s.Tags[name]
 	}
-	return s.Secret, p, nil
+	p.session, err = i.sessionPolicies(ctx, g.entity.Account, s)
+	return s.Secret, p, err
+}
+
+// sessionPolicies are the policies that a session was given. A managed one that is gone allows
+// nothing.
+func (i *IAM) sessionPolicies(ctx context.Context, account string, s *session) (layer policy.Layer, err error) {
+	layer.Present = len(s.Policies)+len(s.Managed) > 0
+	for n, text := range s.Policies {
+		p, err := i.parse(text, policy.Session)
+		if err != nil {
+			return layer, err
+		}
+		layer.Policies = append(layer.Policies, policy.Attached{Name: fmt.Sprintf("#%d of the session", n+1), Policy: p})
+	}
+	if len(s.Managed) == 0 {
+		return layer, nil
+	}
+	return layer, i.db.View(ctx, func(tx *store.Tx) error {
+		for _, arn := range s.Managed {
+			a := policy.Attached{Name: arn}
+			if _, ok, err := findPolicy(ctx, tx, account, arn); err != nil {
+				return err
+			} else if ok {
+				text, err := document(ctx, tx, account, arn)
+				if err != nil {
+					return err
+				}
+				if a.Policy, err = i.parse(text, policy.Session); err != nil {
+					return err
+				}
+			}
+			layer.Policies = append(layer.Policies, a)
+		}
+		return nil
+	})
 }
 
 // userPrincipal is a user as a caller.

@@ -116,12 +116,13 @@ func document(ctx context.Context, tx *store.Tx, account, arn string) (string, e
 	return v.Document, nil
 }
 
-// PolicyText gives the text of a managed policy that may serve as a session policy.
-func PolicyText(ctx context.Context, tx *store.Tx, account, arn string) (string, error) {
-	if err := attachable(ctx, tx, account, arn); err != nil {
-		return "", err
+// CheckManaged refuses an ARN that no managed policy has that may limit a session of an account.
+func CheckManaged(ctx context.Context, tx *store.Tx, account, arn string) error {
+	_, ok, err := findPolicy(ctx, tx, account, arn)
+	if err == nil && !ok {
+		err = api.Errorf(api.Invalid, "The policy %s does not exist or is not attachable.", arn) // source: guess
 	}
-	return document(ctx, tx, account, arn)
+	return err
 }
 
 // withVersion does an operation on a version of a managed policy. Where there is no such policy the

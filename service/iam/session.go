@@ -23,7 +23,10 @@ type session struct {
 	Owner    string            `json:"o"`           // the unique id of the role or user: one of the same name made later is another
 	Name     string            `json:"n,omitempty"` // of the session
 	Policies []string          `json:"p,omitempty"` // session policies
+	Managed  []string          `json:"m,omitempty"` // ARNs of managed session policies, whose texts would be too long for a token
 	Tags     map[string]string `json:"g,omitempty"`
+	Lasting  []string          `json:"l,omitempty"` // the names of the tags that sessions made by this one inherit
+	Identity string            `json:"d,omitempty"` // the source identity
 	Source   string            `json:"r,omitempty"` // ARN of the node it was issued to
 	Issued   int64             `json:"b"`           // seconds
 	Expires  int64             `json:"e"`
@@ -33,15 +36,21 @@ type session struct {
 type SessionSpec struct {
 	Name     string
 	Policies []string // session policies that have been parsed
+	Managed  []string // ARNs of managed policies that limit it too; CheckManaged has seen them
 	Tags     map[string]string
-	Source   string
+	Lasting  []string // the names of the tags that are transitive
+	Identity string   // the source identity
+	Source   string   // ARN of the node it is issued to
 	Duration time.Duration
 }
 
 // NewSession makes credentials for a session of a role. Whether the role may be assumed is the
 // caller's question.
 func (i *IAM) NewSession(r *Role, spec SessionSpec) (*Credentials, error) {
-	s := session{Owner: r.ID, Name: spec.Name, Policies: spec.Policies, Tags: spec.Tags, Source: spec.Source}
+	s := session{
+		Owner: r.ID, Name: spec.Name, Policies: spec.Policies, Managed: spec.Managed, Tags: spec.Tags, Lasting: spec.Lasting, Identity: spec.Identity,
+		Source: spec.Source,
+	}
 	return i.seal(s, time.Now(), spec.Duration)
 }
 
