@@ -65,5 +65,8 @@ func (p *Principal) SourceIdentity() string { return p.identity }
 // RoleARN is the role of a session, with its path.
 func (p *Principal) RoleARN() string { return p.Principal.RoleARN }
 
+// Issued is when the caller's session began, zero for a user's own key.
+func (p *Principal) Issued() time.Time { return p.issued }
+
 // Temporary says whether the caller uses the credentials of a session.
 func (p *Principal) Temporary() bool { return !p.issued.IsZero() }
