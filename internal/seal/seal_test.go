@@ -52,3 +52,40 @@ func TestOpenMasterRefusesOtherLengths(t *testing.T) {
 		t.Error("a key of 5 bytes was taken")
 	}
 }
+
+// FuzzOpen proves that nothing opens but what was sealed.
+func FuzzOpen(f *testing.F) {
+	box := Master{1}.Box("a")
+	good := box.Seal([]byte("secret"), "name")
+	f.Add(good)
+	f.Add([]byte{})
+	f.Add(good[:len(good)-1])
+	f.Add(append(bytes.Clone(good), 0))
+	f.Fuzz(func(t *testing.T, sealed []byte) {
+		value, err := box.Open(sealed, "name")
+		switch {
+		case bytes.Equal(sealed, good):
+			if err != nil || string(value) != "secret" {
+				t.Errorf("what was sealed does not open: %q, %v", value, err)
+			}
+		case !errors.Is(err, ErrSealed):
+			t.Errorf("%x opens: %q, %v", sealed, value, err)
+		}
+	})
+}
+
+// TestSealNeverTwiceAlike proves that the same value is sealed differently each time.
+func TestSealNeverTwiceAlike(t *testing.T) {
+	box := Master{1}.Box("a")
+	if bytes.Equal(box.Seal([]byte("secret"), "name"), box.Seal([]byte("secret"), "name")) {
+		t.Error("a value was sealed twice alike")
+	}
+}
+
+// TestDerive proves that purposes have keys of their own, the same for the same master.
+func TestDerive(t *testing.T) {
+	a, again, b, other := Master{1}.Derive("a"), Master{1}.Derive("a"), Master{1}.Derive("b"), Master{2}.Derive("a")
+	if len(a) != 32 || !bytes.Equal(a, again) || bytes.Equal(a, b) || bytes.Equal(a, other) {
+		t.Errorf("keys %x, %x, %x, %x", a, again, b, other)
+	}
+}

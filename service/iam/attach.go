@@ -69,8 +69,8 @@ func (i *IAM) listAttached(ctx context.Context, action, kind, name string, prefi
 
 // attachable refuses a managed policy that there is not.
 func attachable(ctx context.Context, tx *store.Tx, account, arn string) error {
-	if _, _, ok := policyARN(arn); !ok {
-		return api.Errorf(api.Invalid, "Invalid ARN:  Could not be parsed!") // source: aws
+	if _, err := policyOwner(arn); err != nil {
+		return err
 	}
 	e, ok, err := findPolicy(ctx, tx, account, arn)
 	if ok && e.Path == serviceRoles {

@@ -63,10 +63,11 @@ func allow(ctx context.Context, tx *store.Tx, action, kind, name string, about .
 	account := api.CallFrom(ctx).Account
 	arn, owner := arnOf(account, kind, "/", name), account
 	if kind == kindPolicy {
-		var ok bool
-		if arn, owner, ok = policyARN(name); !ok {
-			return nil, api.Errorf(api.Invalid, "Invalid ARN:  Could not be parsed!") // source: aws
+		var err error
+		if owner, err = policyOwner(name); err != nil {
+			return nil, err
 		}
+		arn = name
 	}
 	known := []About{Named(kinds[kind].resource, name)}
 	if owner != account && owner != awsAccount {

@@ -29,11 +29,13 @@ const (
 	mostPolicy   = 6144 // characters, white space not counted
 )
 
-// policyARN reads the ARN of a managed policy; owner is the account that it belongs to.
-func policyARN(text string) (arn, owner string, ok bool) {
-	service, region, account, resource, ok := api.SplitARN(text)
-	ok = ok && service == "iam" && region == "" && account != "" && strings.HasPrefix(resource, "policy/") && !strings.HasSuffix(resource, "/")
-	return text, account, ok
+// policyOwner gives the account that a managed policy belongs to, or refuses what is no ARN of one.
+func policyOwner(arn string) (string, error) {
+	service, region, account, resource, ok := api.SplitARN(arn)
+	if !ok || service != "iam" || region != "" || account == "" || !strings.HasPrefix(resource, "policy/") || strings.HasSuffix(resource, "/") {
+		return "", api.Errorf(api.Invalid, "Invalid ARN:  Could not be parsed!") // source: aws
+	}
+	return account, nil
 }
 
 // splitPolicy gives the path and name in the ARN of a managed policy.
@@ -125,8 +127,8 @@ func CheckManaged(ctx context.Context, tx *store.Tx, account, arn string) error 
 	return err
 }
 
-// withVersion does an operation on a version of a managed policy. Where there is no such policy the
-// answer is that there is no such version. source: aws
+// withVersion is the error of an operation on a version of a managed policy: where there is no such
+// policy, AWS answers that there is no such version. source: aws
 func withVersion(err error, arn, id string) error {
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == "NoSuchEntity" {
 		return missingVersion(arn, id)
