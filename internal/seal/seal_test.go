@@ -53,22 +53,16 @@ func TestOpenMasterRefusesOtherLengths(t *testing.T) {
 	}
 }
 
-// FuzzOpen proves that nothing opens but what was sealed.
+// FuzzOpen proves that no bytes of a stranger's open, whatever their length. What was really sealed is
+// no seed: one changed byte changed back would be no forgery.
 func FuzzOpen(f *testing.F) {
-	box := Master{1}.Box("a")
-	good := box.Seal([]byte("secret"), "name")
-	f.Add(good)
+	box := Master{9}.Box("a")
 	f.Add([]byte{})
-	f.Add(good[:len(good)-1])
-	f.Add(append(bytes.Clone(good), 0))
+	f.Add(make([]byte, 12))
+	f.Add(make([]byte, 28))
+	f.Add(make([]byte, 60))
 	f.Fuzz(func(t *testing.T, sealed []byte) {
-		value, err := box.Open(sealed, "name")
-		switch {
-		case bytes.Equal(sealed, good):
-			if err != nil || string(value) != "secret" {
-				t.Errorf("what was sealed does not open: %q, %v", value, err)
-			}
-		case !errors.Is(err, ErrSealed):
+		if value, err := box.Open(sealed, "name"); !errors.Is(err, ErrSealed) {
 			t.Errorf("%x opens: %q, %v", sealed, value, err)
 		}
 	})
