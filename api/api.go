@@ -14,6 +14,7 @@ import (
 // Service is a service with the operations that are served.
 type Service struct {
 	Name       string // model and signing name: ssm, ec2, …
+	Server     any    // whose methods the operations are
 	Operations []Operation
 }
 

@@ -53,14 +53,10 @@ func findTarget(s *service, rq *request) (*operation, string) {
 	return s.operations[name], name
 }
 
-// splitTarget takes an X-Amz-Target apart: the service's prefix, which may have dots, and the
-// operation.
+// splitTarget takes the header apart. CloudTrail's prefix has dots of its own.
 func splitTarget(target string) (prefix, operation string) {
-	i := strings.LastIndexByte(target, '.')
-	if i < 0 {
-		return "", target
-	}
-	return target[:i], target[i+1:]
+	at := strings.LastIndexByte(target, '.')
+	return target[:max(at, 0)], target[at+1:]
 }
 
 // findAction reads the Action parameter.

@@ -24,7 +24,7 @@ func (Unimplemented) LookupEvents(context.Context, *LookupEventsInput) (*LookupE
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "cloudtrail", Operations: []api.Operation{
+	return api.Service{Name: "cloudtrail", Server: s, Operations: []api.Operation{
 		api.Bind("LookupEvents", s.LookupEvents),
 	}}
 }

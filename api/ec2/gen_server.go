@@ -702,7 +702,7 @@ func (Unimplemented) TerminateInstances(context.Context, *TerminateInstancesInpu
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "ec2", Operations: []api.Operation{
+	return api.Service{Name: "ec2", Server: s, Operations: []api.Operation{
 		api.Bind("AcceptVpcPeeringConnection", s.AcceptVpcPeeringConnection),
 		api.Bind("AllocateAddress", s.AllocateAddress),
 		api.Bind("AssociateAddress", s.AssociateAddress),

@@ -54,7 +54,7 @@ func (Unimplemented) SendReply(context.Context, *SendReplyInput) (*SendReplyOutp
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "ec2messages", Operations: []api.Operation{
+	return api.Service{Name: "ec2messages", Server: s, Operations: []api.Operation{
 		api.Bind("AcknowledgeMessage", s.AcknowledgeMessage),
 		api.Bind("DeleteMessage", s.DeleteMessage),
 		api.Bind("FailMessage", s.FailMessage),

@@ -1074,7 +1074,7 @@ func (Unimplemented) UploadSigningCertificate(context.Context, *UploadSigningCer
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "iam", Operations: []api.Operation{
+	return api.Service{Name: "iam", Server: s, Operations: []api.Operation{
 		api.Bind("AcceptDelegationRequest", s.AcceptDelegationRequest),
 		api.Bind("AddClientIDToOpenIDConnectProvider", s.AddClientIDToOpenIDConnectProvider),
 		api.Bind("AddRoleToInstanceProfile", s.AddRoleToInstanceProfile),

@@ -342,7 +342,7 @@ func (Unimplemented) VerifyMac(context.Context, *VerifyMacInput) (*VerifyMacOutp
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "kms", Operations: []api.Operation{
+	return api.Service{Name: "kms", Server: s, Operations: []api.Operation{
 		api.Bind("CancelKeyDeletion", s.CancelKeyDeletion),
 		api.Bind("ConnectCustomKeyStore", s.ConnectCustomKeyStore),
 		api.Bind("CreateAlias", s.CreateAlias),

@@ -684,7 +684,7 @@ func (Unimplemented) UpdateScheduledQuery(context.Context, *UpdateScheduledQuery
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "logs", Operations: []api.Operation{
+	return api.Service{Name: "logs", Server: s, Operations: []api.Operation{
 		api.Bind("AssociateKmsKey", s.AssociateKmsKey),
 		api.Bind("AssociateSourceToS3TableIntegration", s.AssociateSourceToS3TableIntegration),
 		api.Bind("CancelExportTask", s.CancelExportTask),

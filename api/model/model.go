@@ -176,8 +176,30 @@ func Load(service string) *Service {
 	return once.(func() *Service)()
 }
 
-// read parses a model and adds its overlay.
+// secrets are the shapes of AWS's models that hold secrets and are not marked as sensitive: whoever
+// reads an activation's code can register a machine, and whoever reads a token can use its session.
+var secrets = map[string][]string{
+	"ssm": {"ActivationCode", "TokenValue"},
+	"sts": {"tokenType"},
+}
+
+// read parses a model, adds its overlay, and marks what is secret.
 func read(service string) (*Service, error) {
+	s, err := readFiles(service)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range secrets[service] {
+		if s.Shapes[name] == nil {
+			return nil, fmt.Errorf("there is no shape %s to keep secret", name)
+		}
+		s.Shapes[name].Sensitive = true
+	}
+	return s, nil
+}
+
+// readFiles parses a model and adds its overlay.
+func readFiles(service string) (*Service, error) {
 	text, err := files.ReadFile(service + ".json")
 	if err != nil {
 		return nil, err

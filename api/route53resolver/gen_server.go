@@ -426,7 +426,7 @@ func (Unimplemented) UpdateResolverRule(context.Context, *UpdateResolverRuleInpu
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "route53resolver", Operations: []api.Operation{
+	return api.Service{Name: "route53resolver", Server: s, Operations: []api.Operation{
 		api.Bind("AssociateFirewallRuleGroup", s.AssociateFirewallRuleGroup),
 		api.Bind("AssociateResolverEndpointIpAddress", s.AssociateResolverEndpointIpAddress),
 		api.Bind("AssociateResolverQueryLogConfig", s.AssociateResolverQueryLogConfig),

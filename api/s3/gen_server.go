@@ -354,7 +354,7 @@ func (Unimplemented) UploadPartCopy(context.Context, *UploadPartCopyInput) (*Upl
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "s3", Operations: []api.Operation{
+	return api.Service{Name: "s3", Server: s, Operations: []api.Operation{
 		api.Bind("AbortMultipartUpload", s.AbortMultipartUpload),
 		api.Bind("CompleteMultipartUpload", s.CompleteMultipartUpload),
 		api.Bind("CopyObject", s.CopyObject),

@@ -942,7 +942,7 @@ func (Unimplemented) UpdateServiceSetting(context.Context, *UpdateServiceSetting
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "ssm", Operations: []api.Operation{
+	return api.Service{Name: "ssm", Server: s, Operations: []api.Operation{
 		api.Bind("AddTagsToResource", s.AddTagsToResource),
 		api.Bind("AssociateOpsItemRelatedItem", s.AssociateOpsItemRelatedItem),
 		api.Bind("CancelCommand", s.CancelCommand),

@@ -30,7 +30,7 @@ func (Unimplemented) OpenControlChannel(context.Context, *OpenControlChannelInpu
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "ssmmessages", Operations: []api.Operation{
+	return api.Service{Name: "ssmmessages", Server: s, Operations: []api.Operation{
 		api.Bind("CreateControlChannel", s.CreateControlChannel),
 		api.BindStream("OpenControlChannel", s.OpenControlChannel),
 	}}

@@ -84,7 +84,7 @@ func (Unimplemented) GetWebIdentityToken(context.Context, *GetWebIdentityTokenIn
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
-	return api.Service{Name: "sts", Operations: []api.Operation{
+	return api.Service{Name: "sts", Server: s, Operations: []api.Operation{
 		api.Bind("AssumeRole", s.AssumeRole),
 		api.Bind("AssumeRoleWithSAML", s.AssumeRoleWithSAML),
 		api.Bind("AssumeRoleWithWebIdentity", s.AssumeRoleWithWebIdentity),

@@ -58,7 +58,7 @@ func Script(t *testing.T, folder string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if os.Getenv("VENNEL_TEST_DATABASE") == "postgres" {
+			if RealTime() {
 				if strings.Contains(string(archive.Comment), "\nadvance ") {
 					t.Skip("fake time does not reach PostgreSQL")
 				}
@@ -69,6 +69,9 @@ func Script(t *testing.T, folder string) {
 		})
 	}
 }
+
+// RealTime says whether tests run against PostgreSQL, which fake time does not reach.
+func RealTime() bool { return os.Getenv("VENNEL_TEST_DATABASE") == "postgres" }
 
 // script is a running script.
 type script struct {

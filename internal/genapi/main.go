@@ -322,7 +322,7 @@ func (g *generator) server(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "// %s is not built.\nfunc (Unimplemented) %s%s {\nreturn %sapi.NotBuilt(%q)\n}\n\n", op, op, g.signature(op), result, op)
 	}
-	fmt.Fprintf(b, "// Service binds a server's methods to their names.\nfunc Service(s Server) api.Service {\nreturn api.Service{Name: %q, Operations: []api.Operation{\n", g.service)
+	fmt.Fprintf(b, "// Service binds a server's methods to their names.\nfunc Service(s Server) api.Service {\nreturn api.Service{Name: %q, Server: s, Operations: []api.Operation{\n", g.service)
 	for _, op := range g.ops {
 		bind := "Bind"
 		if g.model.Operations[op].WebSocket {

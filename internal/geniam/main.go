@@ -22,14 +22,14 @@ import (
 )
 
 // services are the services whose actions the project knows.
-var services = []string{"ec2", "ec2messages", "iam", "kms", "logs", "route53resolver", "s3", "ssm", "ssmmessages", "sts"}
+var services = []string{"cloudtrail", "ec2", "ec2messages", "iam", "kms", "logs", "route53resolver", "s3", "ssm", "ssmmessages", "sts"}
 
 // policies are the AWS managed policies that the project ships.
 var policies = []string{
 	"AWSEC2VssSnapshotPolicy", "AdministratorAccess", "AmazonEC2FullAccess", "AmazonEC2ReadOnlyAccess", "AmazonEC2RoleforSSM",
 	"AmazonS3FullAccess", "AmazonS3ReadOnlyAccess", "AmazonSSMAutomationRole", "AmazonSSMDirectoryServiceAccess",
 	"AmazonSSMFullAccess", "AmazonSSMMaintenanceWindowRole", "AmazonSSMManagedEC2InstanceDefaultPolicy",
-	"AmazonSSMManagedInstanceCore", "AmazonSSMPatchAssociation", "AmazonSSMReadOnlyAccess", "AmazonVPCFullAccess",
+	"AmazonSSMManagedInstanceCore", "AmazonSSMPatchAssociation", "AmazonSSMReadOnlyAccess", "AmazonSSMServiceRolePolicy", "AmazonVPCFullAccess",
 	"CloudWatchAgentAdminPolicy", "CloudWatchAgentServerPolicy", "CloudWatchLogsFullAccess", "IAMFullAccess",
 	"IAMReadOnlyAccess", "IAMUserChangePassword", "PowerUserAccess", "ReadOnlyAccess",
 }

@@ -52,3 +52,34 @@ func TestOpenMasterRefusesOtherLengths(t *testing.T) {
 		t.Error("a key of 5 bytes was taken")
 	}
 }
+
+// FuzzOpen proves that no bytes of a stranger's open, whatever their length. What was really sealed is
+// no seed: one changed byte changed back would be no forgery.
+func FuzzOpen(f *testing.F) {
+	box := Master{9}.Box("a")
+	f.Add([]byte{})
+	f.Add(make([]byte, 12))
+	f.Add(make([]byte, 28))
+	f.Add(make([]byte, 60))
+	f.Fuzz(func(t *testing.T, sealed []byte) {
+		if value, err := box.Open(sealed, "name"); !errors.Is(err, ErrSealed) {
+			t.Errorf("%x opens: %q, %v", sealed, value, err)
+		}
+	})
+}
+
+// TestSealNeverTwiceAlike proves that the same value is sealed differently each time.
+func TestSealNeverTwiceAlike(t *testing.T) {
+	box := Master{1}.Box("a")
+	if bytes.Equal(box.Seal([]byte("secret"), "name"), box.Seal([]byte("secret"), "name")) {
+		t.Error("a value was sealed twice alike")
+	}
+}
+
+// TestDerive proves that purposes have keys of their own, the same for the same master.
+func TestDerive(t *testing.T) {
+	a, again, b, other := Master{1}.Derive("a"), Master{1}.Derive("a"), Master{1}.Derive("b"), Master{2}.Derive("a")
+	if len(a) != 32 || !bytes.Equal(a, again) || bytes.Equal(a, b) || bytes.Equal(a, other) {
+		t.Errorf("keys %x, %x, %x, %x", a, again, b, other)
+	}
+}

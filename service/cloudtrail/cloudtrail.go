@@ -87,17 +87,29 @@ type identity struct {
 	SessionContext *sessionContext `json:"sessionContext,omitzero"`
 }
 
-// sessionContext is the role behind a session.
+// sessionContext is what a session came from.
 type sessionContext struct {
-	SessionIssuer sessionIssuer `json:"sessionIssuer"`
+	SessionIssuer *sessionIssuer    `json:"sessionIssuer,omitzero"`
+	Attributes    sessionAttributes `json:"attributes"`
 }
 
-// sessionIssuer is that role.
+// sessionIssuer is the role behind a session.
 type sessionIssuer struct {
-	Type     string `json:"type"`
-	ARN      string `json:"arn"`
-	UserName string `json:"userName"`
+	Type        string `json:"type"`
+	PrincipalID string `json:"principalId"`
+	ARN         string `json:"arn"`
+	AccountID   string `json:"accountId"`
+	UserName    string `json:"userName"`
 }
+
+// sessionAttributes say how a session began.
+type sessionAttributes struct {
+	CreationDate     string `json:"creationDate"`
+	MFAAuthenticated string `json:"mfaAuthenticated"`
+}
+
+// timeForm is how records write a time.
+const timeForm = "2006-01-02T15:04:05Z"
 
 // additional is what decided the call, which AWS's records do not say.
 type additional struct {
@@ -115,7 +127,7 @@ type tlsDetails struct {
 // than a slow one.
 func (t *Trail) Record(ctx context.Context, call *api.Call, o *api.Outcome) {
 	e := event{
-		EventVersion: "1.11", EventTime: call.Time.UTC().Format("2006-01-02T15:04:05Z"), EventSource: call.Service + ".amazonaws.com",
+		EventVersion: "1.11", EventTime: call.Time.UTC().Format(timeForm), EventSource: call.Service + ".amazonaws.com",
 		EventName: call.Operation, AWSRegion: call.Region, UserAgent: call.UserAgent, ErrorCode: o.Code, ErrorMessage: o.Message,
 		RequestParameters: o.Request, ResponseElements: o.Response, RequestID: call.RequestID, EventID: call.RequestID, ReadOnly: o.ReadOnly,
 		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: call.Account, EventCategory: "Management",
@@ -168,9 +180,16 @@ func describe(id *identity, p api.Principal) string {
 	if p.Type() == "IAMUser" {
 		id.UserName = name
 	}
-	if u, ok := p.(*iam.Principal); ok && u.RoleARN() != "" {
-		role := u.RoleARN()
-		id.SessionContext = &sessionContext{sessionIssuer{Type: "Role", ARN: role, UserName: role[strings.LastIndexByte(role, '/')+1:]}}
+	u, ok := p.(*iam.Principal)
+	if !ok || !u.Temporary() {
+		return name
+	}
+	id.SessionContext = &sessionContext{Attributes: sessionAttributes{u.Issued().UTC().Format(timeForm), "false"}}
+	if role := u.RoleARN(); role != "" {
+		unique, _, _ := strings.Cut(u.UserID(), ":")
+		id.SessionContext.SessionIssuer = &sessionIssuer{
+			Type: "Role", PrincipalID: unique, ARN: role, AccountID: u.AccountID(), UserName: role[strings.LastIndexByte(role, '/')+1:],
+		}
 	}
 	return name
 }

@@ -44,6 +44,8 @@ func (t *Trail) LookupEvents(ctx context.Context, in *cloudtrail.LookupEventsInp
 		filter.Principal = attribute.AttributeValue
 	case cloudtrail.LookupAttributeKeyResourceName:
 		filter.Resource = attribute.AttributeValue
+	case cloudtrail.LookupAttributeKeyResourceType:
+		return nil, cloudtrail.ErrInvalidLookupAttributesException("Records are not kept by the type of their resources; look for a ResourceName")
 	}
 	if in.NextToken != nil {
 		at, id, _ := strings.Cut(*in.NextToken, " ")

@@ -29,25 +29,27 @@ func (i *IAM) OpenAdministrator(ctx context.Context, account, file string) error
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	id, keyID, secret, now := newID(prefixUser, 17), newID(prefixKey, 16), newSecret(), time.Now().UnixMilli()
+	now := time.Now().UnixMilli()
+	user := entity{
+		ID: newID(kinds[kindUser].prefix, 17), Account: account, Kind: kindUser, Key: key(administrator), Name: administrator, Path: "/", Created: now,
+	}
+	keyID, secret := newID(prefixKey, 16), newSecret()
 	sealed := i.keys.Seal([]byte(secret), keyID)
 	err := i.db.Update(ctx, func(tx *store.Tx) error {
 		q := rows.New(tx)
-		_, err := q.PutEntity(ctx, rows.PutEntityParams{
-			Account: account, Kind: kindUser, Key: key(administrator), Name: administrator, Path: "/", ID: id, Created: now,
-		})
+		if _, err := q.PutEntity(ctx, rows.PutEntityParams(user)); err != nil {
+			return err
+		}
+		e, err := must(ctx, tx, account, kindUser, administrator) // it may have been there
 		if err != nil {
 			return err
 		}
-		_, err = q.Attach(ctx, rows.AttachParams{
-			Account: account, Kind: kindUser, Owner: key(administrator), Policy: administratorPolicy, Attached: now,
-		})
-		if err != nil {
+		if err := q.Attach(ctx, rows.AttachParams{Owner: e.ID, Policy: administratorPolicy, Account: account}); err != nil {
 			return err
 		}
 		tx.Notify(topic, account)
 		return q.PutAccessKey(ctx, rows.PutAccessKeyParams{
-			ID: keyID, Account: account, Owner: key(administrator), Secret: sealed, Status: "Active", Created: now,
+			ID: keyID, Owner: e.ID, Secret: sealed, Status: "Active", Created: now,
 		})
 	})
 	if err != nil {

@@ -2,6 +2,9 @@ package iam
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +22,9 @@ type question struct {
 	account  string
 	tags     map[string]string // of the resource
 	request  map[string]string // tags in the request
+	tagKeys  []string          // names of the tags in the request
+	named    string            // how a refusal names the resource
 	keys     map[string][]string
-	hasTags  bool
 }
 
 // ResourceTags are the tags of the resource: aws:ResourceTag/… and ssm:resourceTag/….
@@ -28,7 +32,16 @@ func ResourceTags(tags map[string]string) About { return func(q *question) { q.t
 
 // RequestTags are the tags that the request would set: aws:RequestTag/… and aws:TagKeys.
 func RequestTags(tags map[string]string) About {
-	return func(q *question) { q.request, q.hasTags = tags, len(tags) > 0 }
+	return func(q *question) { q.request, q.tagKeys = tags, slices.Sorted(maps.Keys(tags)) }
+}
+
+// TagKeys are the names of the tags that the request would take away: aws:TagKeys.
+func TagKeys(names []string) About { return func(q *question) { q.tagKeys = names } }
+
+// Named is how a refusal names the resource, where AWS does not name it by its ARN: a form with the
+// name that the request gave, so that the answer does not tell whether there is such a resource.
+func Named(form, name string) About {
+	return func(q *question) { q.named = fmt.Sprintf(form, name) }
 }
 
 // Key is a condition key of the service's own, such as ssm:DocumentType. The name is in lower case.
@@ -53,18 +66,22 @@ func Owner(account string) About { return func(q *question) { q.account = accoun
 // reason. It returns nil, or AccessDenied in AWS's words.
 func Allow(ctx context.Context, action, resource string, about ...About) error {
 	call := api.CallFrom(ctx)
-	d, request := decide(call, action, resource, about)
+	d, message := decide(call, action, resource, about)
 	call.Decide(api.Decision{Action: action, Resource: resource, Allowed: d.Allowed, Reason: reason(&d)})
 	if d.Allowed {
 		return nil
 	}
-	return api.Errorf(api.AccessDenied, "%s", d.Message(request))
+	return api.Errorf(api.AccessDenied, "%s", message)
 }
 
 // Exempt records that an operation needs no policy, and why: AWS's own exceptions, such as
 // GetCallerIdentity, and calls that are proved by something else than a signature.
 func Exempt(ctx context.Context, action, why string) {
-	api.CallFrom(ctx).Decide(api.Decision{Action: action, Resource: "*", Allowed: true, Reason: why})
+	call := api.CallFrom(ctx)
+	if p, ok := call.Principal.(*Principal); ok {
+		p.noteUse(call)
+	}
+	call.Decide(api.Decision{Action: action, Resource: "*", Allowed: true, Reason: why})
 }
 
 // Refuse records a refusal that is not a policy's, and returns the error.
@@ -75,8 +92,8 @@ func Refuse(ctx context.Context, action, resource string, err *api.Error) error 
 
 // Allowed is Allow for one of many resources: it says why not, but neither records nor fails.
 func Allowed(ctx context.Context, action, resource string, about ...About) (ok bool, why string) {
-	d, request := decide(api.CallFrom(ctx), action, resource, about)
-	return d.Allowed, d.Message(request)
+	d, message := decide(api.CallFrom(ctx), action, resource, about)
+	return d.Allowed, message
 }
 
 // reason is what the audit trail keeps of a decision.
@@ -90,8 +107,8 @@ func reason(d *policy.Decision) string {
 	return "allowed by " + d.By.String() + " " + d.Policy + ", statement " + d.Statement
 }
 
-// decide evaluates all policies that apply to a call.
-func decide(call *api.Call, action, resource string, about []About) (policy.Decision, *policy.Request) {
+// decide evaluates all policies that apply to a call, and gives AWS's words for a refusal.
+func decide(call *api.Call, action, resource string, about []About) (policy.Decision, string) {
 	q := &question{call: call}
 	for _, a := range about {
 		a(q)
@@ -102,9 +119,14 @@ func decide(call *api.Call, action, resource string, about []About) (policy.Deci
 	if ok {
 		request.Principal = p.Principal
 		policies.Identity, policies.Boundary, policies.Session = p.grants.identity, p.grants.boundary, p.session
+		p.noteUse(call)
 	}
 	request.Context.Fallback = func(key string) []string { return q.key(p, key) }
-	return policy.Evaluate(request, policies), request
+	d := policy.Evaluate(request, policies)
+	if q.named != "" {
+		request.Resource = q.named
+	}
+	return d, d.Message(request)
 }
 
 // key gives a condition key's values. Keys that no policy asks for cost nothing.
@@ -157,13 +179,7 @@ func (q *question) requestKey(name string) []string {
 		}
 		return []string{call.Account}
 	case "aws:tagkeys":
-		if q.hasTags {
-			var keys []string
-			for key := range q.request {
-				keys = append(keys, key)
-			}
-			return keys
-		}
+		return q.tagKeys
 	}
 	return nil
 }
@@ -201,6 +217,8 @@ func (p *Principal) key(name string) []string {
 		return one(p.ID)
 	case "aws:username":
 		return one(p.name)
+	case "aws:sourceidentity":
+		return one(p.identity)
 	case "aws:tokenissuetime":
 		if !p.issued.IsZero() {
 			return one(p.issued.UTC().Format("2006-01-02T15:04:05Z"))

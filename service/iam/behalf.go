@@ -15,6 +15,7 @@ import (
 // may do then. It holds no secret.
 type behalf struct {
 	Session   session    `json:"s"`
+	Account   string     `json:"c"`
 	RequestID string     `json:"r"`
 	Service   string     `json:"v"`
 	Operation string     `json:"o"`
@@ -29,14 +30,14 @@ type behalf struct {
 func (i *IAM) Save(ctx context.Context) (string, error) {
 	call := api.CallFrom(ctx)
 	b := behalf{
-		RequestID: call.RequestID, Service: call.Service, Operation: call.Operation, Region: call.Region, Time: call.Time,
+		Account: call.Account, RequestID: call.RequestID, Service: call.Service, Operation: call.Operation, Region: call.Region, Time: call.Time,
 		SourceIP: call.SourceIP, UserAgent: call.UserAgent, TLS: call.TLS,
 	}
 	if p, ok := call.Principal.(*Principal); ok {
-		e := &p.grants.entity
-		b.Session = session{
-			KeyID: p.keyID, Account: e.Account, Kind: e.Kind, Owner: e.Key, ID: e.ID, Name: p.sessionName, Policies: p.policies, Tags: p.tags,
-			Source: p.source, Issued: unix(p.issued),
+		b.Session = session{KeyID: p.keyID, Owner: p.grants.entity.ID}
+		if p.made != nil {
+			b.Session = *p.made
+			b.Session.Secret = ""
 		}
 	}
 	text, err := json.Marshal(b)
@@ -45,14 +46,6 @@ func (i *IAM) Save(ctx context.Context) (string, error) {
 
 // behalfName is the name under which saved callers are sealed.
 const behalfName = "on behalf of"
-
-// unix is a time in seconds; 0 for none.
-func unix(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
 
 // Resume gives a context in which a saved caller acts again, with what it is granted now. A caller
 // that is gone is granted nothing.
@@ -69,16 +62,20 @@ func (i *IAM) Resume(ctx context.Context, saved string) (context.Context, error)
 	if err := json.Unmarshal(text, &b); err != nil {
 		return nil, err
 	}
-	g, err := i.grantsOf(ctx, owner{b.Session.Account, b.Session.Kind, b.Session.Owner})
+	call := &api.Call{
+		RequestID: b.RequestID, Service: b.Service, Operation: b.Operation, Region: b.Region, Account: b.Account, Time: b.Time,
+		SourceIP: b.SourceIP, UserAgent: b.UserAgent, TLS: b.TLS,
+	}
+	g, err := i.grantsOf(ctx, b.Session.Owner)
 	if err != nil {
 		return nil, err
 	}
-	call := &api.Call{
-		RequestID: b.RequestID, Service: b.Service, Operation: b.Operation, Region: b.Region, Account: b.Session.Account, Time: b.Time,
-		SourceIP: b.SourceIP, UserAgent: b.UserAgent, TLS: b.TLS,
-	}
-	if g.exists && g.entity.ID == b.Session.ID {
-		if call.Principal, err = i.sessionPrincipal(g, &b.Session); err != nil {
+	switch {
+	case !g.exists:
+	case b.Session.Issued == 0:
+		call.Principal = i.userPrincipal(g, b.Session.KeyID)
+	default:
+		if call.Principal, err = i.sessionPrincipal(ctx, g, &b.Session); err != nil {
 			return nil, err
 		}
 	}

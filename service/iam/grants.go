@@ -2,35 +2,20 @@ package iam
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/vennel/vennel/service/iam/internal/rows"
-	"github.com/vennel/vennel/service/iam/managed"
 	"github.com/vennel/vennel/service/iam/policy"
 	"github.com/vennel/vennel/store"
-)
-
-// owner is an entity that can hold policies.
-type owner struct{ account, kind, key string }
-
-// The kinds of entity.
-const (
-	kindUser    = "user"
-	kindGroup   = "group"
-	kindRole    = "role"
-	kindPolicy  = "policy"
-	kindProfile = "instance-profile"
 )
 
 // grants are what a user or role is granted, as of a state of the database.
 type grants struct {
 	seq      uint64 // of the topic when they were read
-	entity   rows.IamEntity
+	entity   entity
 	exists   bool
 	identity []policy.Attached
+	sources  []string // what iam:Simulate* calls each of identity
 	boundary policy.Layer
 	tags     map[string]string
 }
@@ -38,17 +23,18 @@ type grants struct {
 // mostCached bounds each of the caches; they are emptied when full.
 const mostCached = 1 << 16
 
-// grantsOf gives what a user or role is granted, from the cache while nothing in IAM has changed.
-func (i *IAM) grantsOf(ctx context.Context, o owner) (*grants, error) {
+// grantsOf gives what the user or role of an id is granted, from the cache while nothing in IAM has
+// changed.
+func (i *IAM) grantsOf(ctx context.Context, id string) (*grants, error) {
 	seq := i.db.Seq(topic)
 	i.mu.Lock()
-	g := i.granted[o]
+	g := i.granted[id]
 	i.mu.Unlock()
 	if g != nil && g.seq == seq {
 		return g, nil
 	}
 	g = &grants{seq: seq}
-	err := i.db.View(ctx, func(tx *store.Tx) error { return i.load(ctx, tx, o, g) })
+	err := i.db.View(ctx, func(tx *store.Tx) error { return i.load(ctx, tx, id, g) })
 	if err != nil {
 		return nil, err
 	}
@@ -57,37 +43,32 @@ func (i *IAM) grantsOf(ctx context.Context, o owner) (*grants, error) {
 	if len(i.granted) >= mostCached {
 		clear(i.granted)
 	}
-	i.granted[o] = g
+	i.granted[id] = g
 	return g, nil
 }
 
 // load reads an entity with its policies and those of its groups.
-func (i *IAM) load(ctx context.Context, tx *store.Tx, o owner, g *grants) error {
-	q := rows.New(tx)
-	entity, err := q.GetEntity(ctx, rows.GetEntityParams{Account: o.account, Kind: o.kind, Key: o.key})
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	} else if err != nil {
+func (i *IAM) load(ctx context.Context, tx *store.Tx, id string, g *grants) error {
+	e, ok, err := row(rows.New(tx).GetEntityByID(ctx, id))
+	if !ok {
 		return err
 	}
-	g.entity, g.exists = entity, true
-	holders := []owner{o}
-	if o.kind == kindUser {
-		groups, err := q.ListContainers(ctx, rows.ListContainersParams{Account: o.account, Kind: kindGroup, Member: o.key})
+	g.entity, g.exists = *e, true
+	holders := []entity{*e}
+	if e.Kind == kindUser {
+		groups, err := containers(ctx, tx, id, pager{most: mostGroups})
 		if err != nil {
 			return err
 		}
-		for _, group := range groups {
-			holders = append(holders, owner{o.account, kindGroup, group})
-		}
+		holders = append(holders, groups...)
 	}
-	for _, h := range holders {
-		if g.identity, err = i.attached(ctx, q, h, g.identity); err != nil {
+	for n := range holders {
+		if err := i.attached(ctx, tx, &holders[n], g); err != nil {
 			return err
 		}
 	}
-	if entity.Boundary != "" {
-		text, err := document(ctx, q, o.account, entity.Boundary)
+	if e.Boundary != "" {
+		text, err := document(ctx, tx, e.Account, e.Boundary)
 		if err != nil {
 			return err
 		}
@@ -95,69 +76,48 @@ func (i *IAM) load(ctx context.Context, tx *store.Tx, o owner, g *grants) error 
 		if err != nil {
 			return err
 		}
-		g.boundary = policy.Layer{Present: true, Policies: []policy.Attached{{Name: entity.Boundary, Policy: p}}}
+		g.boundary = policy.Layer{Present: true, Policies: []policy.Attached{{Name: e.Boundary, Policy: p}}}
 	}
-	tags, err := q.ListTags(ctx, rows.ListTagsParams{Account: o.account, Kind: o.kind, Owner: o.key})
+	g.tags, err = tagsOf(ctx, tx, id)
+	return err
+}
+
+// attached adds the inline and managed policies of one holder.
+func (i *IAM) attached(ctx context.Context, tx *store.Tx, holder *entity, g *grants) error {
+	q := rows.New(tx)
+	inline, err := q.ListInlinePolicies(ctx, holder.ID)
 	if err != nil {
 		return err
 	}
-	g.tags = map[string]string{}
-	for _, t := range tags {
-		g.tags[t.Name] = t.Value
+	for _, row := range inline {
+		if err := i.add(g, row.Name, row.Document, holder.Kind+"_"+holder.Name+"_"+row.Name); err != nil {
+			return err
+		}
+	}
+	attachments, err := q.ListAttachments(ctx, holder.ID)
+	if err != nil {
+		return err
+	}
+	for _, arn := range attachments {
+		text, err := document(ctx, tx, holder.Account, arn)
+		if err != nil {
+			return err
+		}
+		_, name := splitPolicy(arn)
+		if err := i.add(g, arn, text, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// attached adds the inline and managed policies of one holder.
-func (i *IAM) attached(ctx context.Context, q *rows.Queries, h owner, out []policy.Attached) ([]policy.Attached, error) {
-	inline, err := q.ListInlinePolicies(ctx, rows.ListInlinePoliciesParams{Account: h.account, Kind: h.kind, Owner: h.key})
-	if err != nil {
-		return nil, err
+// add adds a policy text under its name and what iam:Simulate* calls it.
+func (i *IAM) add(g *grants, name, text, from string) error {
+	p, err := i.parse(text, policy.Identity)
+	if err == nil {
+		g.identity, g.sources = append(g.identity, policy.Attached{Name: name, Policy: p}), append(g.sources, from)
 	}
-	for _, row := range inline {
-		p, err := i.parse(row.Document, policy.Identity)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, policy.Attached{Name: row.Name, Policy: p})
-	}
-	attachments, err := q.ListAttachments(ctx, rows.ListAttachmentsParams{Account: h.account, Kind: h.kind, Owner: h.key})
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range attachments {
-		text, err := document(ctx, q, h.account, a.Policy)
-		if err != nil {
-			return nil, err
-		}
-		p, err := i.parse(text, policy.Identity)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, policy.Attached{Name: a.Policy, Policy: p})
-	}
-	return out, nil
-}
-
-// document is the text of a managed policy's default version.
-func document(ctx context.Context, q *rows.Queries, account, arn string) (string, error) {
-	if strings.Contains(arn, "::aws:policy/") {
-		p, ok := managed.Lookup(arn)
-		if !ok {
-			return "", fmt.Errorf("iam: %s is attached, but there is no such policy", arn)
-		}
-		return string(p.Document), nil
-	}
-	key := strings.ToLower(arn[strings.LastIndexByte(arn, '/')+1:])
-	entity, err := q.GetEntity(ctx, rows.GetEntityParams{Account: account, Kind: kindPolicy, Key: key})
-	if err != nil {
-		return "", fmt.Errorf("iam: %s is attached: %w", arn, err)
-	}
-	version, err := q.GetPolicyVersion(ctx, rows.GetPolicyVersionParams{Account: account, Policy: key, Version: entity.Version})
-	if err != nil {
-		return "", fmt.Errorf("iam: the default version of %s: %w", arn, err)
-	}
-	return version.Document, nil
+	return err
 }
 
 // parse compiles a policy text, each once.

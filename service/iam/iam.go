@@ -31,9 +31,9 @@ type IAM struct {
 
 	mu       sync.Mutex
 	known    map[string]accessKey      // by id; guarded by mu
-	granted  map[owner]*grants         // guarded by mu
+	granted  map[string]*grants        // by id of a user or role; guarded by mu
 	parsed   map[string]*policy.Policy // by kind and text; guarded by mu
-	lastUses map[string]use            // by access key id, not yet written; guarded by mu
+	lastUses map[string]use            // by id of an access key or role, not yet written; guarded by mu
 }
 
 // unclaimed holds the operations that are not built, one level deeper, so that Go prefers ours.
@@ -45,9 +45,9 @@ var _ api.Server = (*IAM)(nil)
 func New(db *store.DB, master seal.Master, log *slog.Logger) *IAM {
 	return &IAM{
 		db: db, log: log, keys: master.Box("access keys"), tokens: master.Box("session tokens"),
-		known: map[string]accessKey{}, granted: map[owner]*grants{}, parsed: map[string]*policy.Policy{}, lastUses: map[string]use{},
+		known: map[string]accessKey{}, granted: map[string]*grants{}, parsed: map[string]*policy.Policy{}, lastUses: map[string]use{},
 	}
 }
 
-// Run writes down when access keys were last used, until ctx ends.
+// Run writes down when access keys and roles were last used, until ctx ends.
 func (i *IAM) Run(ctx context.Context) error { return i.keepUses(ctx) }

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/vennel/vennel/api"
@@ -10,16 +11,18 @@ import (
 // Principal is a caller whose signature has been verified, with what it is granted.
 type Principal struct {
 	policy.Principal
-	keyID   string
-	name    string    // of the user, for aws:username
-	issued  time.Time // of the session; zero for a user's own key
-	tags    map[string]string
-	source  string // ARN of the node that a session was issued to
-	session policy.Layer
-	grants  *grants
-
-	sessionName string
-	policies    []string // texts of session
+	iam      *IAM
+	noted    atomic.Bool // its use has been remembered
+	keyID    string
+	name     string    // of the user, for aws:username
+	issued   time.Time // of the session; zero for a user's own key
+	tags     map[string]string
+	lasting  map[string]string // the transitive tags of a session
+	identity string            // the source identity of a session
+	source   string            // ARN of the node that a session was issued to
+	session  policy.Layer
+	made     *session // what the session's token holds; nil for a user's own key
+	grants   *grants
 }
 
 var _ api.Principal = (*Principal)(nil)
@@ -54,8 +57,17 @@ func (p *Principal) Type() string {
 // Source is the ARN of the managed node that the caller's session was issued to, or empty.
 func (p *Principal) Source() string { return p.source }
 
+// Lasting are the tags of a session that those which it makes inherit.
+func (p *Principal) Lasting() map[string]string { return p.lasting }
+
+// SourceIdentity is the name that a session and those which it makes keep, or empty.
+func (p *Principal) SourceIdentity() string { return p.identity }
+
 // RoleARN is the role of a session, with its path.
 func (p *Principal) RoleARN() string { return p.Principal.RoleARN }
+
+// Issued is when the caller's session began, zero for a user's own key.
+func (p *Principal) Issued() time.Time { return p.issued }
 
 // Temporary says whether the caller uses the credentials of a session.
 func (p *Principal) Temporary() bool { return !p.issued.IsZero() }

@@ -32,11 +32,13 @@ func (s *STS) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.Ass
 	}
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	life := seconds(api.Or(in.DurationSeconds, roleSeconds))
-	tags := map[string]string{}
-	for _, t := range in.Tags {
-		tags[t.Key] = t.Value
+	spec := iam.SessionSpec{Name: in.RoleSessionName, Duration: life, Identity: api.Or(in.SourceIdentity, "")}
+	if err := tag(ctx, &spec, in); err != nil {
+		return nil, err
 	}
-	spec := iam.SessionSpec{Name: in.RoleSessionName, Tags: tags, Duration: life}
+	if in.SerialNumber != nil || in.TokenCode != nil {
+		return nil, iam.Refuse(ctx, "sts:AssumeRole", in.RoleArn, api.Errorf(api.AccessDenied, wrongCode))
+	}
 	if in.Policy != nil {
 		if len(*in.Policy) > mostTokenPolicies {
 			return nil, sts.ErrPackedPolicyTooLargeException("Packed size of session policies is over the limit of %d characters", mostTokenPolicies)
@@ -46,21 +48,22 @@ func (s *STS) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.Ass
 		}
 		spec.Policies = append(spec.Policies, *in.Policy)
 	}
+	for _, p := range in.PolicyArns {
+		spec.Managed = append(spec.Managed, api.Or(p.Arn, ""))
+	}
 	var role *iam.Role
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
 		if role, ok, err = iam.FindRole(ctx, tx, account, name); err != nil {
 			return err
 		}
+		ok = ok && role.ARN == in.RoleArn // the path is part of the name
 		if err := allow(ctx, in, role, ok, account); err != nil {
 			return err
 		}
-		spec.Policies = spec.Policies[:min(len(spec.Policies), 1)]
-		for _, p := range in.PolicyArns {
-			text, err := iam.PolicyText(ctx, tx, account, api.Or(p.Arn, ""))
-			if err != nil {
+		for _, arn := range spec.Managed {
+			if err := iam.CheckManaged(ctx, tx, account, arn); err != nil {
 				return err
 			}
-			spec.Policies = append(spec.Policies, text)
 		}
 		return nil
 	})
@@ -82,8 +85,47 @@ func (s *STS) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.Ass
 		AssumedRoleUser: &sts.AssumedRoleUser{
 			Arn: api.ARN("sts", "", account, "assumed-role/"+role.Name+"/"+in.RoleSessionName), AssumedRoleId: role.ID + ":" + in.RoleSessionName,
 		},
+		SourceIdentity: api.Given(spec.Identity),
 	}, nil
 }
+
+// tag gives a session its tags: those of the request, and the transitive ones of the calling session.
+// source: userguide, "Pass session tags in AWS STS"; the words are aws
+func tag(ctx context.Context, spec *iam.SessionSpec, in *sts.AssumeRoleInput) error {
+	spec.Tags, spec.Lasting = map[string]string{}, in.TransitiveTagKeys
+	folded := map[string]bool{}
+	for _, t := range in.Tags {
+		if folded[strings.ToLower(t.Key)] {
+			return refuse("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		}
+		folded[strings.ToLower(t.Key)], spec.Tags[t.Key] = true, t.Value
+	}
+	for _, name := range in.TransitiveTagKeys {
+		if _, ok := spec.Tags[name]; !ok {
+			return refuse("The specified transitive tag key must be included in the requested tags.")
+		}
+	}
+	p, ok := api.CallFrom(ctx).Principal.(*iam.Principal)
+	if !ok {
+		return nil
+	}
+	for name, value := range p.Lasting() {
+		if folded[strings.ToLower(name)] {
+			return refuse("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
+		spec.Tags[name], spec.Lasting = value, append(spec.Lasting, name)
+	}
+	if given := p.SourceIdentity(); given != "" && spec.Identity != "" && spec.Identity != given {
+		return iam.Refuse(ctx, "sts:SetSourceIdentity", in.RoleArn, api.Errorf(api.AccessDenied, // source: guess
+			"User: %s is not authorized to perform: sts:SetSourceIdentity on resource: %s because its source identity is set already", p.ARN(), in.RoleArn))
+	} else if given != "" {
+		spec.Identity = given
+	}
+	return nil
+}
+
+// refuse is the error for wrong tags. source: aws
+func refuse(text string) error { return api.NewError("InvalidParameterValue", 400, false, text, nil) }
 
 // parseSession refuses a session policy that is none.
 func parseSession(text string) error {

@@ -20,7 +20,7 @@ func (s *STS) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenInput)
 		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "Cannot call GetSessionToken with session credentials"))
 	}
 	if in.SerialNumber != nil || in.TokenCode != nil {
-		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "MultiFactorAuthentication failed with invalid MFA one time pass code."))
+		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, wrongCode))
 	}
 	iam.Exempt(ctx, action, "needs no permission")
 	session, err := s.iam.NewUserSession(p, seconds(api.Or(in.DurationSeconds, sessionSeconds)))

@@ -32,5 +32,8 @@ func credentials(c *iam.Credentials) *api.Credentials {
 	}
 }
 
+// wrongCode is the answer to the code of a device, since nobody has one here. source: aws
+const wrongCode = "MultiFactorAuthentication failed with invalid MFA one time pass code."
+
 // seconds turns a duration of the API into ours.
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

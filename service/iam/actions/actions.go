@@ -73,6 +73,7 @@ type table struct {
 
 // tables reads each service once.
 var tables = map[string]func() table{
+	"cloudtrail":      sync.OnceValue(func() table { return read("cloudtrail") }),
 	"ec2":             sync.OnceValue(func() table { return read("ec2") }),
 	"ec2messages":     sync.OnceValue(func() table { return read("ec2messages") }),
 	"iam":             sync.OnceValue(func() table { return read("iam") }),

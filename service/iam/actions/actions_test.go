@@ -72,7 +72,7 @@ func TestLookupKeys(t *testing.T) {
 // TestNames counts the actions and checks that every one is whole. source: model (Service Authorization Reference)
 func TestNames(t *testing.T) {
 	want := map[string]int{
-		"ssm": 164, "ssmmessages": 4, "ec2messages": 6, "ec2": 826, "kms": 56, "logs": 133, "iam": 190, "sts": 16, "s3": 180, "route53resolver": 69,
+		"ssm": 164, "ssmmessages": 4, "ec2messages": 6, "cloudtrail": 66, "ec2": 826, "kms": 56, "logs": 133, "iam": 190, "sts": 16, "s3": 180, "route53resolver": 69,
 	}
 	levels := []string{"List", "Read", "Write", "Permissions management", "Tagging"}
 	got := map[string]int{}

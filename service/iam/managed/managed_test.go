@@ -10,7 +10,7 @@ import (
 
 // TestAllParse reads every policy as IAM would.
 func TestAllParse(t *testing.T) {
-	if n := len(managed.All()); n != 24 {
+	if n := len(managed.All()); n != 25 {
 		t.Errorf("%d policies", n)
 	}
 	for _, m := range managed.All() {

@@ -6,7 +6,6 @@ package rows
 
 type IamAccessKey struct {
 	ID          string
-	Account     string
 	Owner       string
 	Secret      []byte
 	Status      string
@@ -16,41 +15,32 @@ type IamAccessKey struct {
 	UsedRegion  string
 }
 
-type IamAttachment struct {
-	Account  string
-	Kind     string
-	Owner    string
-	Policy   string
-	Attached int64
-}
-
 type IamEntity struct {
+	ID          string
 	Account     string
 	Kind        string
 	Key         string
 	Name        string
 	Path        string
-	ID          string
 	Created     int64
+	Updated     int64
 	Description string
 	Boundary    string
 	Trust       string
 	MaxSession  int64
 	Version     int64
 	Versions    int64
-	Updated     int64
+	Used        int64
+	UsedRegion  string
 }
 
 type IamInlinePolicy struct {
-	Account  string
-	Kind     string
 	Owner    string
 	Name     string
 	Document string
 }
 
 type IamPolicyVersion struct {
-	Account  string
 	Policy   string
 	Version  int64
 	Document string

@@ -9,222 +9,271 @@ import (
 	"context"
 )
 
-const addMember = `-- name: AddMember :execrows
-INSERT INTO iam_member (account, kind, container, member)
-VALUES ($1, $2, $3, $4)
-ON CONFLICT (account, kind, container, member) DO NOTHING
+const addMember = `-- name: AddMember :exec
+INSERT INTO iam_member (container, member) VALUES ($1, $2)
+ON CONFLICT (container, member) DO NOTHING
 `
 
 type AddMemberParams struct {
-	Account   string
-	Kind      string
 	Container string
 	Member    string
 }
 
-func (q *Queries) AddMember(ctx context.Context, arg AddMemberParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, addMember,
-		arg.Account,
-		arg.Kind,
-		arg.Container,
-		arg.Member,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) AddMember(ctx context.Context, arg AddMemberParams) error {
+	_, err := q.db.ExecContext(ctx, addMember, arg.Container, arg.Member)
+	return err
 }
 
-const attach = `-- name: Attach :execrows
-INSERT INTO iam_attachment (account, kind, owner, policy, attached)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (account, kind, owner, policy) DO NOTHING
+const attach = `-- name: Attach :exec
+INSERT INTO iam_attachment (owner, policy, account) VALUES ($1, $2, $3)
+ON CONFLICT (owner, policy) DO NOTHING
 `
 
 type AttachParams struct {
-	Account  string
-	Kind     string
-	Owner    string
-	Policy   string
-	Attached int64
+	Owner   string
+	Policy  string
+	Account string
 }
 
-func (q *Queries) Attach(ctx context.Context, arg AttachParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, attach,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Policy,
-		arg.Attached,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) Attach(ctx context.Context, arg AttachParams) error {
+	_, err := q.db.ExecContext(ctx, attach, arg.Owner, arg.Policy, arg.Account)
+	return err
 }
 
-const countBoundaryUse = `-- name: CountBoundaryUse :one
-SELECT count(*) FROM iam_entity WHERE account = $1 AND boundary = $2
+const countAttachments = `-- name: CountAttachments :many
+SELECT policy, count(*) AS n FROM iam_attachment WHERE account = $1 GROUP BY policy
 `
 
-type CountBoundaryUseParams struct {
-	Account  string
-	Boundary string
+type CountAttachmentsRow struct {
+	Policy string
+	N      int64
 }
 
-func (q *Queries) CountBoundaryUse(ctx context.Context, arg CountBoundaryUseParams) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countBoundaryUse, arg.Account, arg.Boundary)
+func (q *Queries) CountAttachments(ctx context.Context, account string) ([]CountAttachmentsRow, error) {
+	rows, err := q.db.QueryContext(ctx, countAttachments, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountAttachmentsRow
+	for rows.Next() {
+		var i CountAttachmentsRow
+		if err := rows.Scan(&i.Policy, &i.N); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countBoundaries = `-- name: CountBoundaries :many
+SELECT boundary, count(*) AS n FROM iam_entity WHERE account = $1 AND boundary <> '' GROUP BY boundary
+`
+
+type CountBoundariesRow struct {
+	Boundary string
+	N        int64
+}
+
+func (q *Queries) CountBoundaries(ctx context.Context, account string) ([]CountBoundariesRow, error) {
+	rows, err := q.db.QueryContext(ctx, countBoundaries, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountBoundariesRow
+	for rows.Next() {
+		var i CountBoundariesRow
+		if err := rows.Scan(&i.Boundary, &i.N); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countEntities = `-- name: CountEntities :many
+SELECT kind, count(*) AS n FROM iam_entity WHERE account = $1 GROUP BY kind
+`
+
+type CountEntitiesRow struct {
+	Kind string
+	N    int64
+}
+
+func (q *Queries) CountEntities(ctx context.Context, account string) ([]CountEntitiesRow, error) {
+	rows, err := q.db.QueryContext(ctx, countEntities, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountEntitiesRow
+	for rows.Next() {
+		var i CountEntitiesRow
+		if err := rows.Scan(&i.Kind, &i.N); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countHeld = `-- name: CountHeld :one
+SELECT (SELECT count(*) FROM iam_attachment a WHERE a.owner = $1) AS attached,
+       (SELECT count(*) FROM iam_inline_policy p WHERE p.owner = $1) AS inline,
+       (SELECT count(*) FROM iam_access_key k WHERE k.owner = $1) AS keys,
+       (SELECT count(*) FROM iam_member m WHERE m.container = $1 OR m.member = $1) AS members
+`
+
+type CountHeldRow struct {
+	Attached int64
+	Inline   int64
+	Keys     int64
+	Members  int64
+}
+
+// What stands against the deletion of an entity.
+func (q *Queries) CountHeld(ctx context.Context, id string) (CountHeldRow, error) {
+	row := q.db.QueryRowContext(ctx, countHeld, id)
+	var i CountHeldRow
+	err := row.Scan(
+		&i.Attached,
+		&i.Inline,
+		&i.Keys,
+		&i.Members,
+	)
+	return i, err
+}
+
+const countVersions = `-- name: CountVersions :one
+SELECT count(*) FROM iam_policy_version v JOIN iam_entity e ON e.id = v.policy WHERE e.account = $1
+`
+
+func (q *Queries) CountVersions(ctx context.Context, account string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countVersions, account)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
 }
 
 const deleteAccessKey = `-- name: DeleteAccessKey :execrows
-DELETE FROM iam_access_key WHERE account = $1 AND owner = $2 AND id = $3
+DELETE FROM iam_access_key WHERE owner = $1 AND id = $2
 `
 
 type DeleteAccessKeyParams struct {
-	Account string
-	Owner   string
-	ID      string
+	Owner string
+	ID    string
 }
 
 func (q *Queries) DeleteAccessKey(ctx context.Context, arg DeleteAccessKeyParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deleteAccessKey, arg.Account, arg.Owner, arg.ID)
+	result, err := q.db.ExecContext(ctx, deleteAccessKey, arg.Owner, arg.ID)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-const deleteEntity = `-- name: DeleteEntity :execrows
-DELETE FROM iam_entity WHERE account = $1 AND kind = $2 AND key = $3
+const deleteEntity = `-- name: DeleteEntity :exec
+DELETE FROM iam_entity WHERE id = $1
 `
 
-type DeleteEntityParams struct {
-	Account string
-	Kind    string
-	Key     string
-}
-
-func (q *Queries) DeleteEntity(ctx context.Context, arg DeleteEntityParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deleteEntity, arg.Account, arg.Kind, arg.Key)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) DeleteEntity(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, deleteEntity, id)
+	return err
 }
 
 const deleteInlinePolicy = `-- name: DeleteInlinePolicy :execrows
-DELETE FROM iam_inline_policy WHERE account = $1 AND kind = $2 AND owner = $3 AND name = $4
+DELETE FROM iam_inline_policy WHERE owner = $1 AND name = $2
 `
 
 type DeleteInlinePolicyParams struct {
-	Account string
-	Kind    string
-	Owner   string
-	Name    string
+	Owner string
+	Name  string
 }
 
 func (q *Queries) DeleteInlinePolicy(ctx context.Context, arg DeleteInlinePolicyParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deleteInlinePolicy,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Name,
-	)
+	result, err := q.db.ExecContext(ctx, deleteInlinePolicy, arg.Owner, arg.Name)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-const deletePolicyVersion = `-- name: DeletePolicyVersion :execrows
-DELETE FROM iam_policy_version WHERE account = $1 AND policy = $2 AND version = $3
+const deletePolicyVersion = `-- name: DeletePolicyVersion :exec
+DELETE FROM iam_policy_version WHERE policy = $1 AND version = $2
 `
 
 type DeletePolicyVersionParams struct {
-	Account string
 	Policy  string
 	Version int64
 }
 
-func (q *Queries) DeletePolicyVersion(ctx context.Context, arg DeletePolicyVersionParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deletePolicyVersion, arg.Account, arg.Policy, arg.Version)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) DeletePolicyVersion(ctx context.Context, arg DeletePolicyVersionParams) error {
+	_, err := q.db.ExecContext(ctx, deletePolicyVersion, arg.Policy, arg.Version)
+	return err
 }
 
 const deletePolicyVersions = `-- name: DeletePolicyVersions :exec
-DELETE FROM iam_policy_version WHERE account = $1 AND policy = $2
+DELETE FROM iam_policy_version WHERE policy = $1
 `
 
-type DeletePolicyVersionsParams struct {
-	Account string
-	Policy  string
-}
-
-func (q *Queries) DeletePolicyVersions(ctx context.Context, arg DeletePolicyVersionsParams) error {
-	_, err := q.db.ExecContext(ctx, deletePolicyVersions, arg.Account, arg.Policy)
+func (q *Queries) DeletePolicyVersions(ctx context.Context, policy string) error {
+	_, err := q.db.ExecContext(ctx, deletePolicyVersions, policy)
 	return err
 }
 
 const deleteTag = `-- name: DeleteTag :exec
-DELETE FROM iam_tag WHERE account = $1 AND kind = $2 AND owner = $3 AND name = $4
+DELETE FROM iam_tag WHERE owner = $1 AND key = $2
 `
 
 type DeleteTagParams struct {
-	Account string
-	Kind    string
-	Owner   string
-	Name    string
+	Owner string
+	Key   string
 }
 
 func (q *Queries) DeleteTag(ctx context.Context, arg DeleteTagParams) error {
-	_, err := q.db.ExecContext(ctx, deleteTag,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Name,
-	)
+	_, err := q.db.ExecContext(ctx, deleteTag, arg.Owner, arg.Key)
 	return err
 }
 
 const deleteTags = `-- name: DeleteTags :exec
-DELETE FROM iam_tag WHERE account = $1 AND kind = $2 AND owner = $3
+DELETE FROM iam_tag WHERE owner = $1
 `
 
-type DeleteTagsParams struct {
-	Account string
-	Kind    string
-	Owner   string
-}
-
-func (q *Queries) DeleteTags(ctx context.Context, arg DeleteTagsParams) error {
-	_, err := q.db.ExecContext(ctx, deleteTags, arg.Account, arg.Kind, arg.Owner)
+func (q *Queries) DeleteTags(ctx context.Context, owner string) error {
+	_, err := q.db.ExecContext(ctx, deleteTags, owner)
 	return err
 }
 
 const detach = `-- name: Detach :execrows
-DELETE FROM iam_attachment WHERE account = $1 AND kind = $2 AND owner = $3 AND policy = $4
+DELETE FROM iam_attachment WHERE owner = $1 AND policy = $2
 `
 
 type DetachParams struct {
-	Account string
-	Kind    string
-	Owner   string
-	Policy  string
+	Owner  string
+	Policy string
 }
 
 func (q *Queries) Detach(ctx context.Context, arg DetachParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, detach,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Policy,
-	)
+	result, err := q.db.ExecContext(ctx, detach, arg.Owner, arg.Policy)
 	if err != nil {
 		return 0, err
 	}
@@ -232,7 +281,7 @@ func (q *Queries) Detach(ctx context.Context, arg DetachParams) (int64, error) {
 }
 
 const getAccessKey = `-- name: GetAccessKey :one
-SELECT id, account, owner, secret, status, created, used, used_service, used_region FROM iam_access_key WHERE id = $1
+SELECT id, owner, secret, status, created, used, used_service, used_region FROM iam_access_key WHERE id = $1
 `
 
 func (q *Queries) GetAccessKey(ctx context.Context, id string) (IamAccessKey, error) {
@@ -240,7 +289,6 @@ func (q *Queries) GetAccessKey(ctx context.Context, id string) (IamAccessKey, er
 	var i IamAccessKey
 	err := row.Scan(
 		&i.ID,
-		&i.Account,
 		&i.Owner,
 		&i.Secret,
 		&i.Status,
@@ -253,7 +301,7 @@ func (q *Queries) GetAccessKey(ctx context.Context, id string) (IamAccessKey, er
 }
 
 const getEntity = `-- name: GetEntity :one
-SELECT account, kind, key, name, path, id, created, description, boundary, trust, max_session, version, versions, updated FROM iam_entity WHERE account = $1 AND kind = $2 AND key = $3
+SELECT id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region FROM iam_entity WHERE account = $1 AND kind = $2 AND key = $3
 `
 
 type GetEntityParams struct {
@@ -266,100 +314,67 @@ func (q *Queries) GetEntity(ctx context.Context, arg GetEntityParams) (IamEntity
 	row := q.db.QueryRowContext(ctx, getEntity, arg.Account, arg.Kind, arg.Key)
 	var i IamEntity
 	err := row.Scan(
+		&i.ID,
 		&i.Account,
 		&i.Kind,
 		&i.Key,
 		&i.Name,
 		&i.Path,
-		&i.ID,
 		&i.Created,
+		&i.Updated,
 		&i.Description,
 		&i.Boundary,
 		&i.Trust,
 		&i.MaxSession,
 		&i.Version,
 		&i.Versions,
-		&i.Updated,
+		&i.Used,
+		&i.UsedRegion,
 	)
 	return i, err
 }
 
 const getEntityByID = `-- name: GetEntityByID :one
-SELECT account, kind, key, name, path, id, created, description, boundary, trust, max_session, version, versions, updated FROM iam_entity WHERE account = $1 AND kind = $2 AND id = $3
+SELECT id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region FROM iam_entity WHERE id = $1
 `
 
-type GetEntityByIDParams struct {
-	Account string
-	Kind    string
-	ID      string
-}
-
-func (q *Queries) GetEntityByID(ctx context.Context, arg GetEntityByIDParams) (IamEntity, error) {
-	row := q.db.QueryRowContext(ctx, getEntityByID, arg.Account, arg.Kind, arg.ID)
+func (q *Queries) GetEntityByID(ctx context.Context, id string) (IamEntity, error) {
+	row := q.db.QueryRowContext(ctx, getEntityByID, id)
 	var i IamEntity
 	err := row.Scan(
+		&i.ID,
 		&i.Account,
 		&i.Kind,
 		&i.Key,
 		&i.Name,
 		&i.Path,
-		&i.ID,
 		&i.Created,
+		&i.Updated,
 		&i.Description,
 		&i.Boundary,
 		&i.Trust,
 		&i.MaxSession,
 		&i.Version,
 		&i.Versions,
-		&i.Updated,
-	)
-	return i, err
-}
-
-const getInlinePolicy = `-- name: GetInlinePolicy :one
-SELECT account, kind, owner, name, document FROM iam_inline_policy WHERE account = $1 AND kind = $2 AND owner = $3 AND name = $4
-`
-
-type GetInlinePolicyParams struct {
-	Account string
-	Kind    string
-	Owner   string
-	Name    string
-}
-
-func (q *Queries) GetInlinePolicy(ctx context.Context, arg GetInlinePolicyParams) (IamInlinePolicy, error) {
-	row := q.db.QueryRowContext(ctx, getInlinePolicy,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Name,
-	)
-	var i IamInlinePolicy
-	err := row.Scan(
-		&i.Account,
-		&i.Kind,
-		&i.Owner,
-		&i.Name,
-		&i.Document,
+		&i.Used,
+		&i.UsedRegion,
 	)
 	return i, err
 }
 
 const getPolicyVersion = `-- name: GetPolicyVersion :one
-SELECT account, policy, version, document, created FROM iam_policy_version WHERE account = $1 AND policy = $2 AND version = $3
+SELECT policy, version, document, created FROM iam_policy_version WHERE policy = $1 AND version = $2
 `
 
 type GetPolicyVersionParams struct {
-	Account string
 	Policy  string
 	Version int64
 }
 
 func (q *Queries) GetPolicyVersion(ctx context.Context, arg GetPolicyVersionParams) (IamPolicyVersion, error) {
-	row := q.db.QueryRowContext(ctx, getPolicyVersion, arg.Account, arg.Policy, arg.Version)
+	row := q.db.QueryRowContext(ctx, getPolicyVersion, arg.Policy, arg.Version)
 	var i IamPolicyVersion
 	err := row.Scan(
-		&i.Account,
 		&i.Policy,
 		&i.Version,
 		&i.Document,
@@ -368,28 +383,12 @@ func (q *Queries) GetPolicyVersion(ctx context.Context, arg GetPolicyVersionPara
 	return i, err
 }
 
-const getServerSecret = `-- name: GetServerSecret :one
-SELECT value FROM server_secret WHERE name = $1
-`
-
-func (q *Queries) GetServerSecret(ctx context.Context, name string) ([]byte, error) {
-	row := q.db.QueryRowContext(ctx, getServerSecret, name)
-	var value []byte
-	err := row.Scan(&value)
-	return value, err
-}
-
 const listAccessKeys = `-- name: ListAccessKeys :many
-SELECT id, account, owner, secret, status, created, used, used_service, used_region FROM iam_access_key WHERE account = $1 AND owner = $2 ORDER BY created, id
+SELECT id, owner, secret, status, created, used, used_service, used_region FROM iam_access_key WHERE owner = $1 ORDER BY id
 `
 
-type ListAccessKeysParams struct {
-	Account string
-	Owner   string
-}
-
-func (q *Queries) ListAccessKeys(ctx context.Context, arg ListAccessKeysParams) ([]IamAccessKey, error) {
-	rows, err := q.db.QueryContext(ctx, listAccessKeys, arg.Account, arg.Owner)
+func (q *Queries) ListAccessKeys(ctx context.Context, owner string) ([]IamAccessKey, error) {
+	rows, err := q.db.QueryContext(ctx, listAccessKeys, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -399,7 +398,6 @@ func (q *Queries) ListAccessKeys(ctx context.Context, arg ListAccessKeysParams) 
 		var i IamAccessKey
 		if err := rows.Scan(
 			&i.ID,
-			&i.Account,
 			&i.Owner,
 			&i.Secret,
 			&i.Status,
@@ -422,7 +420,8 @@ func (q *Queries) ListAccessKeys(ctx context.Context, arg ListAccessKeysParams) 
 }
 
 const listAttached = `-- name: ListAttached :many
-SELECT account, kind, owner, policy, attached FROM iam_attachment WHERE account = $1 AND policy = $2 ORDER BY kind, owner
+SELECT e.id, e.account, e.kind, e.key, e.name, e.path, e.created, e.updated, e.description, e.boundary, e.trust, e.max_session, e.version, e.versions, e.used, e.used_region FROM iam_attachment a JOIN iam_entity e ON e.id = a.owner
+WHERE a.account = $1 AND a.policy = $2 ORDER BY e.kind, e.key
 `
 
 type ListAttachedParams struct {
@@ -430,21 +429,33 @@ type ListAttachedParams struct {
 	Policy  string
 }
 
-func (q *Queries) ListAttached(ctx context.Context, arg ListAttachedParams) ([]IamAttachment, error) {
+// The users, groups and roles that a managed policy is attached to.
+func (q *Queries) ListAttached(ctx context.Context, arg ListAttachedParams) ([]IamEntity, error) {
 	rows, err := q.db.QueryContext(ctx, listAttached, arg.Account, arg.Policy)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []IamAttachment
+	var items []IamEntity
 	for rows.Next() {
-		var i IamAttachment
+		var i IamEntity
 		if err := rows.Scan(
+			&i.ID,
 			&i.Account,
 			&i.Kind,
-			&i.Owner,
-			&i.Policy,
-			&i.Attached,
+			&i.Key,
+			&i.Name,
+			&i.Path,
+			&i.Created,
+			&i.Updated,
+			&i.Description,
+			&i.Boundary,
+			&i.Trust,
+			&i.MaxSession,
+			&i.Version,
+			&i.Versions,
+			&i.Used,
+			&i.UsedRegion,
 		); err != nil {
 			return nil, err
 		}
@@ -460,30 +471,68 @@ func (q *Queries) ListAttached(ctx context.Context, arg ListAttachedParams) ([]I
 }
 
 const listAttachments = `-- name: ListAttachments :many
-SELECT account, kind, owner, policy, attached FROM iam_attachment WHERE account = $1 AND kind = $2 AND owner = $3 ORDER BY policy
+SELECT policy FROM iam_attachment WHERE owner = $1 ORDER BY policy
 `
 
-type ListAttachmentsParams struct {
-	Account string
-	Kind    string
-	Owner   string
-}
-
-func (q *Queries) ListAttachments(ctx context.Context, arg ListAttachmentsParams) ([]IamAttachment, error) {
-	rows, err := q.db.QueryContext(ctx, listAttachments, arg.Account, arg.Kind, arg.Owner)
+func (q *Queries) ListAttachments(ctx context.Context, owner string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listAttachments, owner)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []IamAttachment
+	var items []string
 	for rows.Next() {
-		var i IamAttachment
+		var policy string
+		if err := rows.Scan(&policy); err != nil {
+			return nil, err
+		}
+		items = append(items, policy)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listBounded = `-- name: ListBounded :many
+SELECT id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region FROM iam_entity WHERE account = $1 AND boundary = $2 AND boundary <> '' ORDER BY kind, key
+`
+
+type ListBoundedParams struct {
+	Account  string
+	Boundary string
+}
+
+// The users and roles whose boundary a managed policy is.
+func (q *Queries) ListBounded(ctx context.Context, arg ListBoundedParams) ([]IamEntity, error) {
+	rows, err := q.db.QueryContext(ctx, listBounded, arg.Account, arg.Boundary)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []IamEntity
+	for rows.Next() {
+		var i IamEntity
 		if err := rows.Scan(
+			&i.ID,
 			&i.Account,
 			&i.Kind,
-			&i.Owner,
-			&i.Policy,
-			&i.Attached,
+			&i.Key,
+			&i.Name,
+			&i.Path,
+			&i.Created,
+			&i.Updated,
+			&i.Description,
+			&i.Boundary,
+			&i.Trust,
+			&i.MaxSession,
+			&i.Version,
+			&i.Versions,
+			&i.Used,
+			&i.UsedRegion,
 		); err != nil {
 			return nil, err
 		}
@@ -499,28 +548,46 @@ func (q *Queries) ListAttachments(ctx context.Context, arg ListAttachmentsParams
 }
 
 const listContainers = `-- name: ListContainers :many
-SELECT container FROM iam_member WHERE account = $1 AND kind = $2 AND member = $3 ORDER BY container
+SELECT e.id, e.account, e.kind, e.key, e.name, e.path, e.created, e.updated, e.description, e.boundary, e.trust, e.max_session, e.version, e.versions, e.used, e.used_region FROM iam_member m JOIN iam_entity e ON e.id = m.container
+WHERE m.member = $1 AND e.key > $2 ORDER BY e.key LIMIT $3
 `
 
 type ListContainersParams struct {
-	Account string
-	Kind    string
-	Member  string
+	Member string
+	After  string
+	Most   int32
 }
 
-func (q *Queries) ListContainers(ctx context.Context, arg ListContainersParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, listContainers, arg.Account, arg.Kind, arg.Member)
+func (q *Queries) ListContainers(ctx context.Context, arg ListContainersParams) ([]IamEntity, error) {
+	rows, err := q.db.QueryContext(ctx, listContainers, arg.Member, arg.After, arg.Most)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []IamEntity
 	for rows.Next() {
-		var container string
-		if err := rows.Scan(&container); err != nil {
+		var i IamEntity
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Kind,
+			&i.Key,
+			&i.Name,
+			&i.Path,
+			&i.Created,
+			&i.Updated,
+			&i.Description,
+			&i.Boundary,
+			&i.Trust,
+			&i.MaxSession,
+			&i.Version,
+			&i.Versions,
+			&i.Used,
+			&i.UsedRegion,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, container)
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -532,7 +599,7 @@ func (q *Queries) ListContainers(ctx context.Context, arg ListContainersParams) 
 }
 
 const listEntities = `-- name: ListEntities :many
-SELECT account, kind, key, name, path, id, created, description, boundary, trust, max_session, version, versions, updated FROM iam_entity
+SELECT id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region FROM iam_entity
 WHERE account = $1 AND kind = $2 AND key > $3 AND path >= $4 AND path < $5
 ORDER BY key LIMIT $6
 `
@@ -564,20 +631,22 @@ func (q *Queries) ListEntities(ctx context.Context, arg ListEntitiesParams) ([]I
 	for rows.Next() {
 		var i IamEntity
 		if err := rows.Scan(
+			&i.ID,
 			&i.Account,
 			&i.Kind,
 			&i.Key,
 			&i.Name,
 			&i.Path,
-			&i.ID,
 			&i.Created,
+			&i.Updated,
 			&i.Description,
 			&i.Boundary,
 			&i.Trust,
 			&i.MaxSession,
 			&i.Version,
 			&i.Versions,
-			&i.Updated,
+			&i.Used,
+			&i.UsedRegion,
 		); err != nil {
 			return nil, err
 		}
@@ -593,17 +662,11 @@ func (q *Queries) ListEntities(ctx context.Context, arg ListEntitiesParams) ([]I
 }
 
 const listInlinePolicies = `-- name: ListInlinePolicies :many
-SELECT account, kind, owner, name, document FROM iam_inline_policy WHERE account = $1 AND kind = $2 AND owner = $3 ORDER BY name
+SELECT owner, name, document FROM iam_inline_policy WHERE owner = $1 ORDER BY name
 `
 
-type ListInlinePoliciesParams struct {
-	Account string
-	Kind    string
-	Owner   string
-}
-
-func (q *Queries) ListInlinePolicies(ctx context.Context, arg ListInlinePoliciesParams) ([]IamInlinePolicy, error) {
-	rows, err := q.db.QueryContext(ctx, listInlinePolicies, arg.Account, arg.Kind, arg.Owner)
+func (q *Queries) ListInlinePolicies(ctx context.Context, owner string) ([]IamInlinePolicy, error) {
+	rows, err := q.db.QueryContext(ctx, listInlinePolicies, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -611,13 +674,7 @@ func (q *Queries) ListInlinePolicies(ctx context.Context, arg ListInlinePolicies
 	var items []IamInlinePolicy
 	for rows.Next() {
 		var i IamInlinePolicy
-		if err := rows.Scan(
-			&i.Account,
-			&i.Kind,
-			&i.Owner,
-			&i.Name,
-			&i.Document,
-		); err != nil {
+		if err := rows.Scan(&i.Owner, &i.Name, &i.Document); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -632,28 +689,46 @@ func (q *Queries) ListInlinePolicies(ctx context.Context, arg ListInlinePolicies
 }
 
 const listMembers = `-- name: ListMembers :many
-SELECT member FROM iam_member WHERE account = $1 AND kind = $2 AND container = $3 ORDER BY member
+SELECT e.id, e.account, e.kind, e.key, e.name, e.path, e.created, e.updated, e.description, e.boundary, e.trust, e.max_session, e.version, e.versions, e.used, e.used_region FROM iam_member m JOIN iam_entity e ON e.id = m.member
+WHERE m.container = $1 AND e.key > $2 ORDER BY e.key LIMIT $3
 `
 
 type ListMembersParams struct {
-	Account   string
-	Kind      string
 	Container string
+	After     string
+	Most      int32
 }
 
-func (q *Queries) ListMembers(ctx context.Context, arg ListMembersParams) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, listMembers, arg.Account, arg.Kind, arg.Container)
+func (q *Queries) ListMembers(ctx context.Context, arg ListMembersParams) ([]IamEntity, error) {
+	rows, err := q.db.QueryContext(ctx, listMembers, arg.Container, arg.After, arg.Most)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []IamEntity
 	for rows.Next() {
-		var member string
-		if err := rows.Scan(&member); err != nil {
+		var i IamEntity
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Kind,
+			&i.Key,
+			&i.Name,
+			&i.Path,
+			&i.Created,
+			&i.Updated,
+			&i.Description,
+			&i.Boundary,
+			&i.Trust,
+			&i.MaxSession,
+			&i.Version,
+			&i.Versions,
+			&i.Used,
+			&i.UsedRegion,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, member)
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -665,16 +740,11 @@ func (q *Queries) ListMembers(ctx context.Context, arg ListMembersParams) ([]str
 }
 
 const listPolicyVersions = `-- name: ListPolicyVersions :many
-SELECT account, policy, version, document, created FROM iam_policy_version WHERE account = $1 AND policy = $2 ORDER BY version DESC
+SELECT policy, version, document, created FROM iam_policy_version WHERE policy = $1 ORDER BY version DESC
 `
 
-type ListPolicyVersionsParams struct {
-	Account string
-	Policy  string
-}
-
-func (q *Queries) ListPolicyVersions(ctx context.Context, arg ListPolicyVersionsParams) ([]IamPolicyVersion, error) {
-	rows, err := q.db.QueryContext(ctx, listPolicyVersions, arg.Account, arg.Policy)
+func (q *Queries) ListPolicyVersions(ctx context.Context, policy string) ([]IamPolicyVersion, error) {
+	rows, err := q.db.QueryContext(ctx, listPolicyVersions, policy)
 	if err != nil {
 		return nil, err
 	}
@@ -683,7 +753,6 @@ func (q *Queries) ListPolicyVersions(ctx context.Context, arg ListPolicyVersions
 	for rows.Next() {
 		var i IamPolicyVersion
 		if err := rows.Scan(
-			&i.Account,
 			&i.Policy,
 			&i.Version,
 			&i.Document,
@@ -703,22 +772,16 @@ func (q *Queries) ListPolicyVersions(ctx context.Context, arg ListPolicyVersions
 }
 
 const listTags = `-- name: ListTags :many
-SELECT name, value FROM iam_tag WHERE account = $1 AND kind = $2 AND owner = $3 ORDER BY name
+SELECT name, value FROM iam_tag WHERE owner = $1 ORDER BY key
 `
-
-type ListTagsParams struct {
-	Account string
-	Kind    string
-	Owner   string
-}
 
 type ListTagsRow struct {
 	Name  string
 	Value string
 }
 
-func (q *Queries) ListTags(ctx context.Context, arg ListTagsParams) ([]ListTagsRow, error) {
-	rows, err := q.db.QueryContext(ctx, listTags, arg.Account, arg.Kind, arg.Owner)
+func (q *Queries) ListTags(ctx context.Context, owner string) ([]ListTagsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTags, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -741,13 +804,12 @@ func (q *Queries) ListTags(ctx context.Context, arg ListTagsParams) ([]ListTagsR
 }
 
 const putAccessKey = `-- name: PutAccessKey :exec
-INSERT INTO iam_access_key (id, account, owner, secret, status, created, used, used_service, used_region)
-VALUES ($1, $2, $3, $4, $5, $6, 0, '', '')
+INSERT INTO iam_access_key (id, owner, secret, status, created, used, used_service, used_region)
+VALUES ($1, $2, $3, $4, $5, 0, '', '')
 `
 
 type PutAccessKeyParams struct {
 	ID      string
-	Account string
 	Owner   string
 	Secret  []byte
 	Status  string
@@ -757,7 +819,6 @@ type PutAccessKeyParams struct {
 func (q *Queries) PutAccessKey(ctx context.Context, arg PutAccessKeyParams) error {
 	_, err := q.db.ExecContext(ctx, putAccessKey,
 		arg.ID,
-		arg.Account,
 		arg.Owner,
 		arg.Secret,
 		arg.Status,
@@ -767,44 +828,48 @@ func (q *Queries) PutAccessKey(ctx context.Context, arg PutAccessKeyParams) erro
 }
 
 const putEntity = `-- name: PutEntity :execrows
-INSERT INTO iam_entity (account, kind, key, name, path, id, created, description, boundary, trust, max_session, version, versions, updated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO iam_entity (id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (account, kind, key) DO NOTHING
 `
 
 type PutEntityParams struct {
+	ID          string
 	Account     string
 	Kind        string
 	Key         string
 	Name        string
 	Path        string
-	ID          string
 	Created     int64
+	Updated     int64
 	Description string
 	Boundary    string
 	Trust       string
 	MaxSession  int64
 	Version     int64
 	Versions    int64
-	Updated     int64
+	Used        int64
+	UsedRegion  string
 }
 
 func (q *Queries) PutEntity(ctx context.Context, arg PutEntityParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, putEntity,
+		arg.ID,
 		arg.Account,
 		arg.Kind,
 		arg.Key,
 		arg.Name,
 		arg.Path,
-		arg.ID,
 		arg.Created,
+		arg.Updated,
 		arg.Description,
 		arg.Boundary,
 		arg.Trust,
 		arg.MaxSession,
 		arg.Version,
 		arg.Versions,
-		arg.Updated,
+		arg.Used,
+		arg.UsedRegion,
 	)
 	if err != nil {
 		return 0, err
@@ -813,37 +878,26 @@ func (q *Queries) PutEntity(ctx context.Context, arg PutEntityParams) (int64, er
 }
 
 const putInlinePolicy = `-- name: PutInlinePolicy :exec
-INSERT INTO iam_inline_policy (account, kind, owner, name, document)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (account, kind, owner, name) DO UPDATE SET document = excluded.document
+INSERT INTO iam_inline_policy (owner, name, document) VALUES ($1, $2, $3)
+ON CONFLICT (owner, name) DO UPDATE SET document = excluded.document
 `
 
 type PutInlinePolicyParams struct {
-	Account  string
-	Kind     string
 	Owner    string
 	Name     string
 	Document string
 }
 
 func (q *Queries) PutInlinePolicy(ctx context.Context, arg PutInlinePolicyParams) error {
-	_, err := q.db.ExecContext(ctx, putInlinePolicy,
-		arg.Account,
-		arg.Kind,
-		arg.Owner,
-		arg.Name,
-		arg.Document,
-	)
+	_, err := q.db.ExecContext(ctx, putInlinePolicy, arg.Owner, arg.Name, arg.Document)
 	return err
 }
 
 const putPolicyVersion = `-- name: PutPolicyVersion :exec
-INSERT INTO iam_policy_version (account, policy, version, document, created)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO iam_policy_version (policy, version, document, created) VALUES ($1, $2, $3, $4)
 `
 
 type PutPolicyVersionParams struct {
-	Account  string
 	Policy   string
 	Version  int64
 	Document string
@@ -852,7 +906,6 @@ type PutPolicyVersionParams struct {
 
 func (q *Queries) PutPolicyVersion(ctx context.Context, arg PutPolicyVersionParams) error {
 	_, err := q.db.ExecContext(ctx, putPolicyVersion,
-		arg.Account,
 		arg.Policy,
 		arg.Version,
 		arg.Document,
@@ -861,42 +914,22 @@ func (q *Queries) PutPolicyVersion(ctx context.Context, arg PutPolicyVersionPara
 	return err
 }
 
-const putServerSecret = `-- name: PutServerSecret :execrows
-INSERT INTO server_secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
-`
-
-type PutServerSecretParams struct {
-	Name  string
-	Value []byte
-}
-
-func (q *Queries) PutServerSecret(ctx context.Context, arg PutServerSecretParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, putServerSecret, arg.Name, arg.Value)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const putTag = `-- name: PutTag :exec
-INSERT INTO iam_tag (account, kind, owner, name, value)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (account, kind, owner, name) DO UPDATE SET value = excluded.value
+INSERT INTO iam_tag (owner, key, name, value) VALUES ($1, $2, $3, $4)
+ON CONFLICT (owner, key) DO UPDATE SET name = excluded.name, value = excluded.value
 `
 
 type PutTagParams struct {
-	Account string
-	Kind    string
-	Owner   string
-	Name    string
-	Value   string
+	Owner string
+	Key   string
+	Name  string
+	Value string
 }
 
 func (q *Queries) PutTag(ctx context.Context, arg PutTagParams) error {
 	_, err := q.db.ExecContext(ctx, putTag,
-		arg.Account,
-		arg.Kind,
 		arg.Owner,
+		arg.Key,
 		arg.Name,
 		arg.Value,
 	)
@@ -904,23 +937,16 @@ func (q *Queries) PutTag(ctx context.Context, arg PutTagParams) error {
 }
 
 const removeMember = `-- name: RemoveMember :execrows
-DELETE FROM iam_member WHERE account = $1 AND kind = $2 AND container = $3 AND member = $4
+DELETE FROM iam_member WHERE container = $1 AND member = $2
 `
 
 type RemoveMemberParams struct {
-	Account   string
-	Kind      string
 	Container string
 	Member    string
 }
 
 func (q *Queries) RemoveMember(ctx context.Context, arg RemoveMemberParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, removeMember,
-		arg.Account,
-		arg.Kind,
-		arg.Container,
-		arg.Member,
-	)
+	result, err := q.db.ExecContext(ctx, removeMember, arg.Container, arg.Member)
 	if err != nil {
 		return 0, err
 	}
@@ -928,23 +954,17 @@ func (q *Queries) RemoveMember(ctx context.Context, arg RemoveMemberParams) (int
 }
 
 const setAccessKeyStatus = `-- name: SetAccessKeyStatus :execrows
-UPDATE iam_access_key SET status = $1 WHERE account = $2 AND owner = $3 AND id = $4
+UPDATE iam_access_key SET status = $1 WHERE owner = $2 AND id = $3
 `
 
 type SetAccessKeyStatusParams struct {
-	Status  string
-	Account string
-	Owner   string
-	ID      string
+	Status string
+	Owner  string
+	ID     string
 }
 
 func (q *Queries) SetAccessKeyStatus(ctx context.Context, arg SetAccessKeyStatusParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, setAccessKeyStatus,
-		arg.Status,
-		arg.Account,
-		arg.Owner,
-		arg.ID,
-	)
+	result, err := q.db.ExecContext(ctx, setAccessKeyStatus, arg.Status, arg.Owner, arg.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -972,41 +992,55 @@ func (q *Queries) SetAccessKeyUse(ctx context.Context, arg SetAccessKeyUseParams
 	return err
 }
 
-const updateEntity = `-- name: UpdateEntity :execrows
+const setEntityUse = `-- name: SetEntityUse :exec
+UPDATE iam_entity SET used = $1, used_region = $2 WHERE id = $3
+`
+
+type SetEntityUseParams struct {
+	Used       int64
+	UsedRegion string
+	ID         string
+}
+
+func (q *Queries) SetEntityUse(ctx context.Context, arg SetEntityUseParams) error {
+	_, err := q.db.ExecContext(ctx, setEntityUse, arg.Used, arg.UsedRegion, arg.ID)
+	return err
+}
+
+const updateEntity = `-- name: UpdateEntity :exec
 UPDATE iam_entity
-SET description = $1, boundary = $2, trust = $3, max_session = $4,
-    version = $5, versions = $6, updated = $7
-WHERE account = $8 AND kind = $9 AND key = $10
+SET key = $1, name = $2, path = $3, updated = $4, description = $5, boundary = $6, trust = $7,
+    max_session = $8, version = $9, versions = $10
+WHERE id = $11
 `
 
 type UpdateEntityParams struct {
+	Key         string
+	Name        string
+	Path        string
+	Updated     int64
 	Description string
 	Boundary    string
 	Trust       string
 	MaxSession  int64
 	Version     int64
 	Versions    int64
-	Updated     int64
-	Account     string
-	Kind        string
-	Key         string
+	ID          string
 }
 
-func (q *Queries) UpdateEntity(ctx context.Context, arg UpdateEntityParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, updateEntity,
+func (q *Queries) UpdateEntity(ctx context.Context, arg UpdateEntityParams) error {
+	_, err := q.db.ExecContext(ctx, updateEntity,
+		arg.Key,
+		arg.Name,
+		arg.Path,
+		arg.Updated,
 		arg.Description,
 		arg.Boundary,
 		arg.Trust,
 		arg.MaxSession,
 		arg.Version,
 		arg.Versions,
-		arg.Updated,
-		arg.Account,
-		arg.Kind,
-		arg.Key,
+		arg.ID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return err
 }
