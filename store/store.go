@@ -16,6 +16,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -61,6 +62,9 @@ type Options struct {
 	Writers int
 
 	synchronous string // SQLite's setting of that name, for the test that shows what FULL is for
+
+	// Watch is how often Run looks whether the database is still ours; 0 means every second.
+	Watch time.Duration
 
 	upTo int64 // the migration at which to stop, for a backup of an older program; 0 means the last
 }
@@ -158,7 +162,7 @@ const readMark = `SELECT generation, owner FROM vennel_store WHERE id = 1`
 // Run watches the database until ctx is done, which returns nil. It returns ErrRestored within about a second after a backup was restored, be it by
 // another process, and ErrTaken or another error when the database is no longer ours. Without Run the same is found by the next Update.
 func (db *DB) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(cmp.Or(db.opts.Watch, time.Second))
 	defer tick.Stop()
 	for {
 		if err := db.poll(ctx); err != nil && ctx.Err() == nil {

@@ -56,7 +56,7 @@ func NewWith(t testing.TB, nodes fleet.Config) *World {
 	t.Helper()
 	w := &World{T: t, data: t.TempDir(), database: storetest.URL(t)}
 	w.config = cmd.Config{
-		Data: w.data, Database: w.database, Region: Region, Account: Account, Fleet: nodes, Store: store.Options{RunTwice: true},
+		Data: w.data, Database: w.database, Region: Region, Account: Account, Fleet: nodes, Store: store.Options{RunTwice: true, Watch: time.Minute},
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 	w.HTTP = &http.Client{Transport: &http.Transport{

@@ -52,6 +52,7 @@ type Node struct {
 	last    Job
 
 	sending sync.Mutex
+	pongs   chan struct{}
 }
 
 // Job is a job that a node was sent.
@@ -95,7 +96,7 @@ func (w *World) Register(c NodeConfig) *Node {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	n := &Node{w: w, config: c, key: key, frames: make(chan *api.Message, 64), jobs: make(chan Job, 64)}
+	n := &Node{w: w, config: c, key: key, frames: make(chan *api.Message, 64), jobs: make(chan Job, 64), pongs: make(chan struct{}, 1)}
 	out := new(ssm.RegisterManagedInstanceOutput)
 	err = w.Client("ssm", Keys{}).Call(w.T.Context(), "RegisterManagedInstance", &ssm.RegisterManagedInstanceInput{
 		ActivationCode: activation.ActivationCode, ActivationId: activation.ActivationId, Fingerprint: fingerprint, PublicKey: publicKey(key),
@@ -172,7 +173,41 @@ func (n *Node) Connect() {
 		n.w.T.Fatal(err)
 	}
 	go n.read(n.conn, n.done)
+	go n.keepAlive(n.conn, n.done)
 }
+
+// keepAlive pings as an agent does, until the line has ended.
+func (n *Node) keepAlive(conn *websocket.Conn, done chan struct{}) {
+	tick := time.NewTicker(54 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			_ = conn.WriteControl(websocket.PingMessage, []byte("keepalive"), time.Now().Add(time.Second))
+		}
+	}
+}
+
+// settled waits until the server has done with everything that the node has sent: messages are read
+// in order, and a pong comes after them.
+func (n *Node) settled() error {
+	if err := n.conn.WriteControl(websocket.PingMessage, []byte(settle), time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	select {
+	case <-n.pongs:
+		return nil
+	case <-n.done:
+		return errors.New("the server ended the channel")
+	case <-time.After(patience):
+		return errors.New("the server does not answer")
+	}
+}
+
+// settle is the payload of the pings of settled.
+const settle = "settle"
 
 // Open opens the control channel of an id, which should be the node's own.
 func (n *Node) Open(id string) error {
@@ -203,6 +238,12 @@ func (n *Node) Open(id string) error {
 		return err
 	}
 	n.conn = conn
+	conn.SetPongHandler(func(data string) error {
+		if data == settle {
+			n.pongs <- struct{}{}
+		}
+		return nil
+	})
 	return conn.WriteJSON(map[string]any{
 		"Cookie": nil, "MessageSchemaVersion": "1.0", "RequestId": uuid.NewString(), "TokenValue": created.TokenValue,
 		"AgentVersion": "3.3.987.0", "PlatformType": "linux",
@@ -301,10 +342,14 @@ func (n *Node) AckJob(job Job, code string) error {
 		return n.w.Client("ec2messages", n.keys).Call(n.w.T.Context(), "AcknowledgeMessage",
 			&ec2messages.AcknowledgeMessageInput{MessageId: job.ID}, &ec2messages.AcknowledgeMessageOutput{})
 	}
-	return n.Send("agent_job_ack", map[string]string{
+	err := n.Send("agent_job_ack", map[string]string{
 		"jobId": job.ID, "acknowledgedMessageId": job.message.String(), "createdDate": job.created.Format("2006-01-02T15:04:05.000Z"),
 		"statusCode": code, "errorMessage": "said by a test",
 	})
+	if err != nil {
+		return err
+	}
+	return n.settled()
 }
 
 // Reply says something about the last job, and waits until it is acknowledged.

@@ -37,6 +37,7 @@ import (
 //	node NAME ec2messages {TAGS}      the same on the older line
 //	job NAME                          waits for the next job of a node, and keeps its content
 //	reply NAME JSON                   the node answers its last job; so do ack NAME CODE and quiet NAME
+//	drop NAME, connect NAME           the node's line ends, or begins again
 //	advance DURATION                  lets time pass
 //	restart                           stops the server and starts it again on what it has kept
 //	xfail HEADING                     what follows does not hold yet, as docs/divergences.md says under
@@ -183,7 +184,7 @@ func (s *script) run(text string) error {
 		}
 	case "node":
 		return s.node(one, strings.TrimSpace(two+" "+three))
-	case "job", "reply", "ack", "quiet":
+	case "job", "reply", "ack", "quiet", "drop", "connect":
 		return s.talk(verb, one, strings.TrimSpace(two+" "+three))
 	default:
 		return fmt.Errorf("there is no command %s", verb)
@@ -424,6 +425,12 @@ func (s *script) talk(verb, name, rest string) error {
 		return s.keep(text)
 	case "ack":
 		return n.Ack(rest)
+	case "drop":
+		n.Drop()
+		return nil
+	case "connect":
+		n.Connect()
+		return nil
 	case "reply":
 		return n.Reply([]byte(rest))
 	}
