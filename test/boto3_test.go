@@ -27,7 +27,7 @@ func TestBoto3(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c := exec.CommandContext(t.Context(), "python3", "testdata/boto3.py")
+	c := exec.CommandContext(t.Context(), "python3", "testdata/session.py")
 	c.Env = append(os.Environ(), s.env()...)
 	out, err := c.CombinedOutput()
 	want := `account 000000000000

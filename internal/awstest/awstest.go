@@ -157,6 +157,13 @@ func (w *World) Role(name, service, managed string) {
 	Call[iamapi.AttachRolePolicyOutput](w, "iam", "AttachRolePolicy", &iamapi.AttachRolePolicyInput{RoleName: name, PolicyArn: "arn:aws:iam::aws:policy/" + managed})
 }
 
+// DeleteRole removes what Role made.
+func (w *World) DeleteRole(name, managed string) {
+	w.T.Helper()
+	Call[iamapi.DetachRolePolicyOutput](w, "iam", "DetachRolePolicy", &iamapi.DetachRolePolicyInput{RoleName: name, PolicyArn: "arn:aws:iam::aws:policy/" + managed})
+	Call[iamapi.DeleteRoleOutput](w, "iam", "DeleteRole", &iamapi.DeleteRoleInput{RoleName: name})
+}
+
 // Code gives the code of an error that a service answered.
 func Code(err error) string {
 	if e, ok := errors.AsType[*api.Error](err); ok {

@@ -123,6 +123,18 @@ func publicKey(key *rsa.PrivateKey) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
+// Key is the key that the node signs with; a test may give it another.
+func (n *Node) Key() *rsa.PrivateKey { return n.key }
+
+// SetKey makes the node sign with another key.
+func (n *Node) SetKey(key *rsa.PrivateKey) { n.key = key }
+
+// PublicKey is a key as registrations carry it.
+func PublicKey(key *rsa.PrivateKey) string { return publicKey(key) }
+
+// Fingerprint is that of all simulated nodes.
+const Fingerprint = fingerprint
+
 // SignedByKey calls an operation that is signed with the node's own key.
 func (n *Node) SignedByKey(operation string, in, out any) error {
 	c := n.w.Client("ssm", Keys{})

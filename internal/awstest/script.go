@@ -38,6 +38,7 @@ import (
 //	job NAME                          waits for the next job of a node, and keeps its content
 //	reply NAME JSON                   the node answers its last job; so do ack NAME CODE and quiet NAME
 //	drop NAME, connect NAME           the node's line ends, or begins again
+//	ping NAME                         the node sends a heartbeat
 //	advance DURATION                  lets time pass
 //	restart                           stops the server and starts it again on what it has kept
 //	xfail HEADING                     what follows does not hold yet, as docs/divergences.md says under
@@ -184,7 +185,7 @@ func (s *script) run(text string) error {
 		}
 	case "node":
 		return s.node(one, strings.TrimSpace(two+" "+three))
-	case "job", "reply", "ack", "quiet", "drop", "connect":
+	case "job", "reply", "ack", "quiet", "drop", "connect", "ping":
 		return s.talk(verb, one, strings.TrimSpace(two+" "+three))
 	default:
 		return fmt.Errorf("there is no command %s", verb)
@@ -430,6 +431,10 @@ func (s *script) talk(verb, name, rest string) error {
 		return nil
 	case "connect":
 		n.Connect()
+		return nil
+	case "ping":
+		n.Token() // the last one may have expired
+		n.Ping()
 		return nil
 	case "reply":
 		return n.Reply([]byte(rest))

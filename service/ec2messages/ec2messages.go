@@ -40,10 +40,12 @@ func nodeOf(messageID string) (string, error) {
 	return messageID[i+1:], nil
 }
 
-// allow asks whether the caller may do an action on a message, and gives its node.
+// allow asks whether the caller may do an action on a message, and gives its node. Whether there is a
+// message of that name is not said to whom it may not concern.
 func allow(ctx context.Context, action, messageID string) (node string, err error) {
-	if node, err = nodeOf(messageID); err != nil {
+	node, malformed := nodeOf(messageID)
+	if err := fleet.AllowNode(ctx, action, "*", node); err != nil {
 		return "", err
 	}
-	return node, fleet.AllowNode(ctx, action, "*", node)
+	return node, malformed
 }

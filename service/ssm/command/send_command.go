@@ -33,9 +33,6 @@ const (
 // node that is not there or cannot run the document.
 func (c *Commands) SendCommand(ctx context.Context, in *ssm.SendCommandInput) (*ssm.SendCommandOutput, error) {
 	call := api.CallFrom(ctx)
-	if err := checkTargets(in); err != nil {
-		return nil, err
-	}
 	caller, err := c.iam.Save(ctx)
 	if err != nil {
 		return nil, err
@@ -45,6 +42,9 @@ func (c *Commands) SendCommand(ctx context.Context, in *ssm.SendCommandInput) (*
 	err = c.db.Update(ctx, func(tx *store.Tx) error {
 		doc, err := document.Resolve(ctx, tx, call.Account, call.Region, in.DocumentName, api.Or(in.DocumentVersion, ""))
 		if err := allow(ctx, tx, in, doc); err != nil {
+			return err
+		}
+		if err := checkTargets(in); err != nil {
 			return err
 		}
 		if err != nil {

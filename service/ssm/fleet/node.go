@@ -162,7 +162,7 @@ func (f *Fleet) Registered(ctx context.Context, id string) error {
 	return f.db.View(ctx, func(tx *store.Tx) error {
 		_, ok, err := Find(ctx, tx, call.Account, call.Region, id)
 		if err == nil && !ok {
-			err = api.Errorf(api.AccessDenied, "The managed node %s is not registered", id)
+			err = noInstance(id)
 		}
 		return err
 	})

@@ -42,11 +42,13 @@ func (p *presence) forget(node string) {
 	delete(p.changed, node)
 }
 
-// latest is when a node was heard of: what memory says, or else what was written down.
-func (f *Fleet) latest(node string, written int64) time.Time {
+// latest is when a node was heard of: what memory says, or else what was written down; heard is
+// false when it never was.
+func (f *Fleet) latest(node string, written int64) (at time.Time, heard bool) {
 	f.presence.mu.Lock()
 	defer f.presence.mu.Unlock()
-	return time.UnixMilli(max(f.presence.seen[node], written)).UTC()
+	ms := max(f.presence.seen[node], written)
+	return time.UnixMilli(ms).UTC(), ms > 0
 }
 
 // online says whether a node is there: it holds its control channel, or was heard of lately.

@@ -95,8 +95,10 @@ func (f *Fleet) search(ctx context.Context, filters []filter, after string, most
 			}
 			for i := range page {
 				n := found{row: page[i]}
-				n.latest = f.latest(n.row.ID, max(seen[n.row.ID], n.row.Registered))
-				n.online = n.latest.UnixMilli() > n.row.Registered && f.online(n.row.ID, n.latest)
+				n.latest = time.UnixMilli(n.row.Registered).UTC()
+				if at, heard := f.latest(n.row.ID, seen[n.row.ID]); heard {
+					n.latest, n.online = at, f.online(n.row.ID, at)
+				}
 				if tagged {
 					if n.tags, err = Tags(ctx, tx, call.Account, call.Region, n.row.ID); err != nil {
 						return err

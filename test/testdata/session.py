@@ -28,7 +28,7 @@ reader = boto3.Session(aws_access_key_id=keys["AccessKeyId"], aws_secret_access_
                        aws_session_token=keys["SessionToken"])
 print("arn", reader.client("sts").get_caller_identity()["Arn"])
 print("document", reader.client("ssm").get_document(Name="AWS-RunShellScript")["DocumentType"])
-print("denied", code(reader.client("ssm").create_document, Name="x", Content="{}"))
+print("denied", code(reader.client("ssm").create_document, Name="Denied", Content="{}"))
 
 content = {"schemaVersion": "2.2", "mainSteps": [
     {"action": "aws:runShellScript", "name": "a", "inputs": {"runCommand": ["true"]}}]}
