@@ -65,9 +65,6 @@ type Job struct {
 // nodeRole is the role of simulated nodes.
 const nodeRole = "NodeRole"
 
-// nodeKey is the key of all simulated nodes but its public part must differ, so each makes its own.
-func nodeKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }
-
 // Node registers a simulated node and brings it online.
 func (w *World) Node(c NodeConfig) *Node {
 	w.T.Helper()
@@ -92,7 +89,7 @@ func (w *World) Register(c NodeConfig) *Node {
 		in.Tags = append(in.Tags, ssm.Tag{Key: name, Value: value})
 	}
 	activation := Call[ssm.CreateActivationOutput](w, "ssm", "CreateActivation", in)
-	key, err := nodeKey()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -186,6 +183,9 @@ func (n *Node) Connect() {
 	}
 	go n.read(n.conn, n.done)
 	go n.keepAlive(n.conn, n.done)
+	if err := n.settled(); err != nil {
+		n.w.T.Fatal(err)
+	}
 }
 
 // keepAlive pings as an agent does, until the line has ended.
@@ -320,6 +320,18 @@ func (n *Node) Drop() {
 		<-n.done
 		n.polling = nil
 	}
+}
+
+// gone waits until the server has noticed that the node's line has ended.
+func (n *Node) gone() error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		out := new(ssm.GetConnectionStatusOutput)
+		err := n.w.Client("ssm", n.w.Admin).Call(n.w.T.Context(), "GetConnectionStatus", &ssm.GetConnectionStatusInput{Target: n.ID}, out)
+		if err != nil || *out.Status == ssm.ConnectionStatusNotconnected {
+			return err
+		}
+	}
+	return errors.New("the server still holds the node's line")
 }
 
 // patience is how long a node waits for what should be on its way.

@@ -428,7 +428,7 @@ func (s *script) talk(verb, name, rest string) error {
 		return n.Ack(rest)
 	case "drop":
 		n.Drop()
-		return nil
+		return n.gone()
 	case "connect":
 		n.Connect()
 		return nil
