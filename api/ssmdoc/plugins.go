@@ -23,8 +23,11 @@ var platforms = map[string][]string{
 	"aws:updateSsmAgent":      {"Windows", "Linux", "MacOS"},
 }
 
-// knownPlugin says whether agents have a plugin of that name on any platform.
-func knownPlugin(name string) bool { return platforms[name] != nil }
+// Known says whether agents have a plugin of that name on any platform.
+func Known(plugin string) bool { return platforms[plugin] != nil }
+
+// RunsOn says whether agents have a plugin of that name on a platform: Windows, Linux or MacOS.
+func RunsOn(plugin, platform string) bool { return slices.Contains(platforms[plugin], platform) }
 
 // PlatformTypes are the platforms that a document can do something on: those of its plugins, in
 // AWS's order.

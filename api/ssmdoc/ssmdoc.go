@@ -43,6 +43,7 @@ type Step struct {
 	// Inputs are the inputs of a 2.x step, or each of the properties of a 1.x plugin.
 	Inputs       []map[string]any
 	Precondition map[string][]string // 2.2: operator -> operands
+	Flaw         string              // why the precondition cannot be judged; "" when it can
 }
 
 // Error is a document or parameter that is not as it should be.
@@ -61,7 +62,32 @@ var schemas = []string{"1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2"}
 // and unique names, well-formed parameters, no placeholder without a parameter. The error is an
 // *Error.
 func Parse(content []byte, format string) (*Document, error) {
-	root, err := Tree(content, format)
+	d, err := read(content, format, MostContent)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range d.Steps {
+		if !Known(s.Action) {
+			return nil, errorf("The action %s of step %s is not one that nodes know", s.Action, s.Name)
+		}
+		if s.Flaw != "" {
+			return nil, errorf("%s", s.Flaw)
+		}
+	}
+	return d, d.placeholders()
+}
+
+// Read reads a Command document as a node does, which may come from a server that knows more than
+// we do: an unknown plugin, an odd precondition or a placeholder without a parameter is a matter of
+// the one step that has it. The document may be as long as a conversion can make it. The error is
+// an *Error.
+func Read(content []byte, format string) (*Document, error) {
+	return read(content, format, mostConverted)
+}
+
+// read reads a Command document of bounded size and checks what both sides insist on.
+func read(content []byte, format string, most int) (*Document, error) {
+	root, err := tree(content, format, most)
 	if err != nil {
 		return nil, err
 	}
@@ -83,16 +109,18 @@ func Parse(content []byte, format string) (*Document, error) {
 	} else {
 		d.Steps, err = d.mainSteps(root)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return d, d.placeholders()
+	return d, err
 }
 
 // Tree reads content of either format into maps, lists and scalars, of bounded depth and size.
 func Tree(content []byte, format string) (map[string]any, error) {
-	if len(content) > MostContent {
-		return nil, errorf("The document is larger than %d bytes", MostContent)
+	return tree(content, format, MostContent)
+}
+
+// tree is Tree with a bound of the caller's.
+func tree(content []byte, format string, most int) (map[string]any, error) {
+	if len(content) > most {
+		return nil, errorf("The document is larger than %d bytes", most)
 	}
 	var v any
 	switch format {
@@ -219,49 +247,44 @@ func (d *Document) mainSteps(root map[string]any) ([]Step, error) {
 			return nil, errorf("The step name %s is used more than once", s.Name)
 		}
 		seen[s.Name] = true
-		if !knownPlugin(s.Action) {
-			return nil, errorf("The action %s of step %s is not one that nodes know", s.Action, s.Name)
-		}
 		inputs, ok := m["inputs"].(map[string]any)
 		if !ok && m["inputs"] != nil {
 			return nil, errorf("The inputs of step %s must be an object", s.Name)
 		}
 		s.Inputs = []map[string]any{inputs}
-		if s.Precondition, err = d.precondition(m["precondition"], s.Name); err != nil {
-			return nil, err
-		}
+		s.Precondition, s.Flaw = d.precondition(m["precondition"], s.Name)
 		steps = append(steps, s)
 	}
 	return steps, nil
 }
 
-// precondition reads a step's precondition.
-func (d *Document) precondition(v any, step string) (map[string][]string, error) {
+// precondition reads a step's precondition, or says what is wrong with it.
+func (d *Document) precondition(v any, step string) (conditions map[string][]string, flaw string) {
 	if v == nil {
-		return nil, nil
+		return nil, ""
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errorf("The precondition of step %s must be an object", step)
+		return nil, fmt.Sprintf("The precondition of step %s must be an object", step)
 	}
 	if d.SchemaVersion != "2.2" {
-		return nil, errorf("Preconditions need schema 2.2, but step %s of schema %s has one", step, d.SchemaVersion)
+		return nil, fmt.Sprintf("Preconditions need schema 2.2, but step %s of schema %s has one", step, d.SchemaVersion)
 	}
 	out := map[string][]string{}
 	for operator, operands := range m {
 		list, ok := operands.([]any)
 		if operator != "StringEquals" || !ok || len(list) != 2 {
-			return nil, errorf("The precondition of step %s must be StringEquals with two operands", step)
+			return nil, fmt.Sprintf("The precondition of step %s must be StringEquals with two operands", step)
 		}
 		for _, o := range list {
 			text, ok := o.(string)
 			if !ok {
-				return nil, errorf("The operands of step %s's precondition must be strings", step)
+				return nil, fmt.Sprintf("The operands of step %s's precondition must be strings", step)
 			}
 			out[operator] = append(out[operator], text)
 		}
 	}
-	return out, nil
+	return out, ""
 }
 
 // runtimeConfig reads the plugins of schemas 1.x, in the document's order.
@@ -276,9 +299,6 @@ func runtimeConfig(root map[string]any, content []byte, format string) ([]Step, 
 	}
 	var steps []Step
 	for _, plugin := range order {
-		if !knownPlugin(plugin) {
-			return nil, errorf("The plugin %s is not one that nodes know", plugin)
-		}
 		m, ok := config[plugin].(map[string]any)
 		if !ok {
 			return nil, errorf("The plugin %s must be an object", plugin)
