@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"go.yaml.in/yaml/v3"
 )
 
 // MostContent is the largest document, in bytes. source: userguide, quotas
@@ -87,7 +86,11 @@ func Read(content []byte, format string) (*Document, error) {
 
 // read reads a Command document of bounded size and checks what both sides insist on.
 func read(content []byte, format string, most int) (*Document, error) {
-	root, err := tree(content, format, most)
+	content, err := bounded(content, format, most)
+	if err != nil {
+		return nil, err
+	}
+	root, err := object(content)
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +98,20 @@ func read(content []byte, format string, most int) (*Document, error) {
 	if d.SchemaVersion, err = textOf(root, "schemaVersion"); err != nil {
 		return nil, err
 	}
+	if len(d.SchemaVersion) == 1 {
+		d.SchemaVersion += ".0" // an unquoted 2.0 is the number 2
+	}
 	if !slices.Contains(schemas, d.SchemaVersion) {
 		return nil, errorf("The document's schemaVersion %q is not one of %v", d.SchemaVersion, schemas)
 	}
 	if d.Description, err = textOf(root, "description"); err != nil {
 		return nil, err
 	}
-	if d.Parameters, err = parameters(root, content, format); err != nil {
+	if d.Parameters, err = parameters(root, content); err != nil {
 		return nil, err
 	}
 	if d.SchemaVersion[0] == '1' {
-		d.Steps, err = runtimeConfig(root, content, format)
+		d.Steps, err = runtimeConfig(root, content)
 	} else {
 		d.Steps, err = d.mainSteps(root)
 	}
@@ -114,35 +120,41 @@ func read(content []byte, format string, most int) (*Document, error) {
 
 // Tree reads content of either format into maps, lists and scalars, of bounded depth and size.
 func Tree(content []byte, format string) (map[string]any, error) {
-	return tree(content, format, MostContent)
+	content, err := bounded(content, format, MostContent)
+	if err != nil {
+		return nil, err
+	}
+	return object(content)
 }
 
-// tree is Tree with a bound of the caller's.
-func tree(content []byte, format string, most int) (map[string]any, error) {
+// bounded gives content of either format as JSON, and refuses what is too long.
+func bounded(content []byte, format string, most int) ([]byte, error) {
 	if len(content) > most {
 		return nil, errorf("The document is larger than %d bytes", most)
 	}
-	var v any
 	switch format {
 	case JSON, "":
-		d := jsontext.NewDecoder(bytes.NewReader(content))
-		if err := json.UnmarshalDecode(d, &v); err != nil {
-			return nil, errorf("The document is not valid JSON: %s", syntax(err))
-		}
-		if _, err := d.ReadToken(); err != io.EOF {
-			return nil, errorf("The document is not valid JSON: something follows its end")
-		}
+		return content, nil
 	case YAML:
-		if err := yaml.Unmarshal(content, &v); err != nil {
-			return nil, errorf("The document is not valid YAML: %s", err)
-		}
-	default:
-		return nil, errorf("A document of this type is written in JSON or YAML, not %s", format)
+		return Convert(content, YAML, JSON)
+	}
+	return nil, errorf("A document of this type is written in JSON or YAML, not %s", format)
+}
+
+// object reads a JSON object of bounded depth.
+func object(content []byte) (map[string]any, error) {
+	var v any
+	d := jsontext.NewDecoder(bytes.NewReader(content))
+	if err := json.UnmarshalDecode(d, &v); err != nil {
+		return nil, errorf("The document is not valid JSON: %s", syntax(err))
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, errorf("The document is not valid JSON: something follows its end")
 	}
 	if depth(v, 0) > deepest {
 		return nil, errorf("The document is nested too deeply")
 	}
-	root, ok := normal(v).(map[string]any)
+	root, ok := v.(map[string]any)
 	if !ok {
 		return nil, errorf("The document must be an object")
 	}
@@ -168,45 +180,12 @@ func depth(v any, at int) int {
 		for _, e := range v {
 			most = max(most, depth(e, at+1))
 		}
-	case map[any]any:
-		for _, e := range v {
-			most = max(most, depth(e, at+1))
-		}
 	case []any:
 		for _, e := range v {
 			most = max(most, depth(e, at+1))
 		}
 	}
 	return most
-}
-
-// normal makes what the two formats give alike: names are text, whole numbers are float64 as in JSON.
-func normal(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			v[k] = normal(e)
-		}
-		return v
-	case map[any]any:
-		out := map[string]any{}
-		for k, e := range v {
-			out[fmt.Sprint(k)] = normal(e)
-		}
-		return out
-	case []any:
-		for i := range v {
-			v[i] = normal(v[i])
-		}
-		return v
-	case int:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case uint64:
-		return float64(v)
-	}
-	return v
 }
 
 // textOf reads an optional text member. Numbers are taken too, since schemaVersion: 2.2 in YAML is one.
@@ -288,12 +267,12 @@ func (d *Document) precondition(v any, step string) (conditions map[string][]str
 }
 
 // runtimeConfig reads the plugins of schemas 1.x, in the document's order.
-func runtimeConfig(root map[string]any, content []byte, format string) ([]Step, error) {
+func runtimeConfig(root map[string]any, content []byte) ([]Step, error) {
 	config, ok := root["runtimeConfig"].(map[string]any)
 	if !ok || len(config) == 0 {
 		return nil, errorf("A document of schema 1.x needs runtimeConfig, an object of at least one plugin")
 	}
-	order, err := order(content, format, "runtimeConfig")
+	order, err := order(content, "runtimeConfig")
 	if err != nil {
 		return nil, err
 	}
@@ -328,23 +307,7 @@ func runtimeConfig(root map[string]any, content []byte, format string) ([]Step, 
 }
 
 // order gives the names of an object of the root in the order in which they are written.
-func order(content []byte, format, member string) ([]string, error) {
-	var node yaml.Node // JSON is YAML, but for escapes in strings, which names of ours do not have
-	if format == YAML {
-		if err := yaml.Unmarshal(content, &node); err != nil {
-			return nil, errorf("The document is not valid YAML: %s", err)
-		}
-		for i := 0; i+1 < len(node.Content[0].Content); i += 2 {
-			if node.Content[0].Content[i].Value == member {
-				var names []string
-				for j := 0; j+1 < len(node.Content[0].Content[i+1].Content); j += 2 {
-					names = append(names, node.Content[0].Content[i+1].Content[j].Value)
-				}
-				return names, nil
-			}
-		}
-		return nil, nil
-	}
+func order(content []byte, member string) ([]string, error) {
 	var names []string
 	d := jsontext.NewDecoder(bytes.NewReader(content))
 	if _, err := d.ReadToken(); err != nil {
