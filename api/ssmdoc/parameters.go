@@ -46,7 +46,7 @@ var parameterName = regexp.MustCompile(`^[a-zA-Z0-9]+$`)
 const patternTime = 100 * time.Millisecond
 
 // parameters reads the declarations.
-func parameters(root map[string]any, content []byte, format string) ([]Parameter, error) {
+func parameters(root map[string]any, content []byte) ([]Parameter, error) {
 	if root["parameters"] == nil {
 		return nil, nil
 	}
@@ -54,7 +54,7 @@ func parameters(root map[string]any, content []byte, format string) ([]Parameter
 	if !ok {
 		return nil, errorf("parameters must be an object")
 	}
-	names, err := order(content, format, "parameters")
+	names, err := order(content, "parameters")
 	if err != nil {
 		return nil, err
 	}
@@ -293,8 +293,18 @@ func (p *Parameter) typed(v any) (any, error) {
 	return nil, errorf("Parameter %s is not of type %s", p.Name, p.Type)
 }
 
-// check holds a value of the right type to the declaration.
+// Reference is a reference to a stored parameter, whose name with "ssm:" before it is the first
+// group. Nodes put the stored value in its place. source: agent
+var Reference = regexp.MustCompile(`{{ *(ssm:[/\w.:-]+) *}}`)
+
+// check holds a value of the right type to the declaration. One with a reference to a stored
+// parameter cannot be judged yet: the node does when it knows the value.
 func (p *Parameter) check(v any) error {
+	refers := false
+	walk(v, func(text string) { refers = refers || Reference.MatchString(text) })
+	if refers {
+		return nil
+	}
 	list, isList := v.([]any)
 	if isList {
 		if err := within(len(list), p.MinItems, p.MaxItems, "items", p.Name); err != nil {
@@ -320,10 +330,9 @@ func (p *Parameter) check(v any) error {
 	return nil
 }
 
-// matches holds a text to the allowed pattern. A reference to a stored parameter is not a value
-// yet: the node checks what it stands for.
+// matches holds a text to the allowed pattern.
 func (p *Parameter) matches(text string) error {
-	if p.AllowedPattern == "" || strings.Contains(text, "{{ssm:") || strings.Contains(text, "{{ ssm:") {
+	if p.AllowedPattern == "" {
 		return nil
 	}
 	if re, err := regexp.Compile(p.AllowedPattern); err == nil {
