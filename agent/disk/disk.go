@@ -10,36 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/vennel/vennel/internal/durable"
 )
 
 // Write replaces a file's content. When it returns, the new content survives a power cut. Only the
 // owner can read the file.
-func Write(name string, content []byte) (err error) {
-	folder := filepath.Dir(name)
-	f, err := os.CreateTemp(folder, "."+filepath.Base(name)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the error that counts is the first
-		}
-	}()
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return Sync(folder)
-}
+func Write(name string, content []byte) error { return durable.WriteFile(name, content, 0o600) }
 
 // WriteJSON replaces a file's content by a value in JSON.
 func WriteJSON(name string, v any) error {

@@ -34,3 +34,7 @@ func lock(f *os.File) error {
 		return err
 	}
 }
+
+// unlock gives the lock up at once. To close the file would not do if a child process is just being
+// started: until it is, it shares the open file.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

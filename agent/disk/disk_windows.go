@@ -29,3 +29,6 @@ func lock(f *os.File) error {
 	}
 	return nil
 }
+
+// unlock leaves it to the end of the open file, which nobody shares.
+func unlock(*os.File) {}

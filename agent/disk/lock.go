@@ -58,4 +58,7 @@ func Locked(name string) bool {
 }
 
 // Release gives the lock back. The file stays: to delete it would let two take the lock at once.
-func (l *Lock) Release() { _ = l.f.Close() }
+func (l *Lock) Release() {
+	unlock(l.f)
+	_ = l.f.Close()
+}

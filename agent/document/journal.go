@@ -24,6 +24,7 @@ type Journal struct {
 	Reboot  bool        // waits for a reboot
 	Done    bool        // nothing is left to do
 	Failure string      // why the document as a whole failed; "" when its steps decide
+	Changed time.Time   // when the journal was written
 }
 
 // StepState is how far a step has come.
@@ -47,6 +48,7 @@ func Open(folder string) (*Journal, error) {
 
 // save writes the journal.
 func (j *Journal) save(folder string) error {
+	j.Changed = now()
 	return disk.WriteJSON(filepath.Join(folder, journalFile), j)
 }
 
@@ -102,6 +104,43 @@ func Settle(folder string, source Source, cause error) (*Journal, error) {
 	}
 	if cause != nil {
 		j.fail(cause)
+	}
+	return j, j.save(folder)
+}
+
+// Deny ends a document that waits for a reboot which does not come: the step that asked for it has
+// failed, for the cause given, and those after it are skipped. It does nothing to a document that
+// does not wait.
+func Deny(folder string, cause error) (*Journal, error) {
+	j, err := Open(folder)
+	if err != nil || !j.Reboot {
+		return j, err
+	}
+	j.Reboot, j.Done = false, true
+	j.Resumes++
+	for i := range j.Steps {
+		s := &j.Steps[i]
+		out := new(Output)
+		switch s.Status {
+		case plugin.SuccessAndReboot:
+			if out, err = ReadOutput(folder, i); err != nil {
+				return nil, err
+			}
+			line := "The step asked for a reboot, but " + cause.Error() + "."
+			out.Stderr += line
+			out.Output = combine(out.Stdout, out.Stderr)
+			out.cut()
+			s.Status, s.Code = plugin.Failed, 1
+		case "":
+			out.Output = "The step was skipped because the reboot before it did not come."
+			s.Status, s.Start = plugin.Skipped, now()
+		default:
+			continue
+		}
+		s.End, s.Resumes = now(), j.Resumes
+		if err := disk.WriteJSON(outputFile(folder, i), out); err != nil {
+			return nil, err
+		}
 	}
 	return j, j.save(folder)
 }

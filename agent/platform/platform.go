@@ -42,13 +42,20 @@ func Type() string {
 	return Linux
 }
 
+// System finds out the facts about the operating system alone, which takes no network.
+func System(ctx context.Context) Facts {
+	f := Facts{Type: Type()}
+	f.Name, f.Version = system(ctx)
+	return f
+}
+
 // nameWait is the patience with the resolver.
 const nameWait = 2 * time.Second
 
 // Get finds out the facts. What cannot be found out stays empty.
 func Get(ctx context.Context) Facts {
-	f := Facts{Type: Type(), Address: address()}
-	f.Name, f.Version = system(ctx)
+	f := System(ctx)
+	f.Address = address()
 	f.Host, _ = os.Hostname()
 	if !strings.Contains(f.Host, ".") {
 		ctx, cancel := context.WithTimeout(ctx, nameWait)

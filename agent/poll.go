@@ -1,0 +1,157 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ec2messages"
+)
+
+// The times of polling. source: agent, but for the last
+const (
+	pollTime   = 20 * time.Second // the longest that a server holds a poll
+	quickPoll  = time.Second      // after which an empty answer is taken for a hurried one
+	quickPause = 2 * time.Second
+	pollWait   = time.Minute // the longest pause after failures
+)
+
+// visibility is the time in which a message must be acknowledged. source: agent
+const visibility = 10
+
+// mostHeld is how many messages wait for room in the inbox.
+const mostHeld = 100
+
+// poller takes messages from ec2messages.
+type poller struct {
+	*lines
+	in   *inbox
+	held []ec2messages.Message // for which the inbox had no room, in their order
+}
+
+// poll polls while the control channel is refused.
+func (l *lines) poll(ctx context.Context, in *inbox) {
+	p := &poller{lines: l, in: in}
+	for failures := 0; ctx.Err() == nil; {
+		line, changed := l.current()
+		if line != pollLine && len(p.held) == 0 {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		if line != pollLine { // what is held is still ours
+			p.retry(ctx)
+			sleep(ctx, quickPause)
+			continue
+		}
+		if err := p.once(ctx); err != nil {
+			failures++
+			if ctx.Err() == nil {
+				l.log.Warn("polling failed", "error", err)
+			}
+			sleep(ctx, backoff(failures, pollWait))
+			continue
+		}
+		failures = 0
+	}
+}
+
+// once makes one poll. A poll that ends with its time is no error.
+func (p *poller) once(ctx context.Context) error {
+	begin := time.Now()
+	var out ec2messages.GetMessagesOutput
+	err := p.calls.signed("ec2messages", pollTime, p.creds).Call(ctx, "GetMessages", &ec2messages.GetMessagesInput{
+		Destination: p.node.InstanceID, MessagesRequestId: uuid.NewString(), VisibilityTimeoutInSeconds: api.Given[int64](visibility),
+	}, &out)
+	took := time.Since(begin)
+	if err != nil && took < pollTime {
+		return err
+	}
+	p.retry(ctx)
+	for _, m := range out.Messages {
+		if topicOf(m.Topic) == cancelTopic || len(p.held) == 0 {
+			p.take(ctx, m)
+		} else {
+			p.hold(m)
+		}
+	}
+	if len(out.Messages) == 0 && took < quickPoll {
+		sleep(ctx, quickPause+rand.N(quickPause/4))
+	}
+	return nil
+}
+
+// retry takes messages that had to wait.
+func (p *poller) retry(ctx context.Context) {
+	waiting := p.held
+	p.held = nil
+	for i, m := range waiting {
+		if p.take(ctx, m); len(p.held) > 0 {
+			p.held = append(p.held, waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+// hold keeps a message for which there is no room. The server may deliver it again meanwhile.
+func (p *poller) hold(m ec2messages.Message) {
+	for _, other := range p.held {
+		if other.MessageId == m.MessageId {
+			return
+		}
+	}
+	if len(p.held) < mostHeld { // beyond that the server keeps them
+		p.held = append(p.held, m)
+	}
+}
+
+// take handles one message: it tells the server that the job has begun before it acknowledges the
+// message, as the official agent does.
+func (p *poller) take(ctx context.Context, m ec2messages.Message) {
+	log := p.log.With("message", m.MessageId)
+	verdict, j := p.in.accept(&delivery{JobID: m.MessageId, Topic: m.Topic, Content: m.Payload, Line: pollLine})
+	switch {
+	case verdict == full:
+		p.hold(m)
+		return
+	case verdict == accepted:
+		if err := p.sendReply(ctx, begun(j, topicOf(m.Topic)), false); err != nil {
+			log.Warn("the job's beginning was not reported", "error", err)
+		}
+	case verdict.refuse:
+		if err := p.call(ctx, "FailMessage", &ec2messages.FailMessageInput{MessageId: m.MessageId, FailureType: ec2messages.FailureTypeInternalHandlerException}, new(ec2messages.FailMessageOutput)); err != nil {
+			log.Warn("the message was not refused", "error", err)
+		}
+		return
+	case verdict != duplicate:
+		return // a reply says why, or the server delivers it again
+	}
+	if err := p.call(ctx, "AcknowledgeMessage", &ec2messages.AcknowledgeMessageInput{MessageId: m.MessageId}, new(ec2messages.AcknowledgeMessageOutput)); err != nil {
+		log.Warn("the message was not acknowledged", "error", err)
+	}
+	p.in.start(j)
+}
+
+// call calls ec2messages.
+func (l *lines) call(ctx context.Context, operation string, in, out any) error {
+	return l.calls.signed("ec2messages", callTime, l.creds).Call(ctx, operation, in, out)
+}
+
+// sendReply sends a reply; the answer is its acknowledgement.
+func (l *lines) sendReply(ctx context.Context, r *reply, ableToOpen bool) error {
+	content, err := r.content(&ableToOpen)
+	if err != nil {
+		return err
+	}
+	err = l.call(ctx, "SendReply", &ec2messages.SendReplyInput{MessageId: r.JobID, Payload: string(content), ReplyId: r.ID.String()}, new(ec2messages.SendReplyOutput))
+	if err != nil {
+		return fmt.Errorf("SendReply: %w", err)
+	}
+	return nil
+}
