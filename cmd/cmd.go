@@ -18,6 +18,7 @@ import (
 // CLI is the whole command line.
 type CLI struct {
 	Serve   Serve   `cmd:"" help:"Run the control plane."`
+	Agent   Agent   `cmd:"" help:"Be a managed node."`
 	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Version Version `cmd:"" help:"Print the version."`
 }
@@ -54,6 +55,7 @@ func Main(args []string, streams Streams) int {
 		kong.Writers(streams.Out, streams.Err),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"reboot": rebootCommand()},
 	)
 	if err != nil {
 		fmt.Fprintln(streams.Err, "vennel:", err)
