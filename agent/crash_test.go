@@ -330,7 +330,7 @@ func TestClosing(t *testing.T) {
 	w.node.Online(t)
 	w.Do(func() { w.node.LoseReplies = 1 << 20 })
 	first := w.node.Script(t, "true") // keeps the outbox full for the length of the farewell
-	eventually(t, "a reply to wait", func() bool { return len(w.leftovers("outbox")) > 0 })
+	w.Wait(t, "a reply to be lost", func() bool { return w.node.LoseReplies <= 1<<20-2 })
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -237,12 +237,14 @@ func TestNothingLeaks(t *testing.T) {
 		stop := w.start()
 		w.node.Online(t)
 		w.node.Wait(t, w.node.Script(t, "true"))
+		eventually(t, "the job to be forgotten", func() bool { return len(w.leftovers("jobs")) == 0 })
+		opened := 0
+		w.Do(func() { opened = len(w.node.Opened) })
 		w.node.HangUp()
-		w.node.Online(t)
+		w.Wait(t, "another channel", func() bool { return len(w.node.Opened) > opened })
 		stop()
 	}
 	round()
-	eventually(t, "the first to settle", func() bool { return len(w.leftovers("jobs")) == 0 })
 	before := runtime.NumGoroutine()
 	for range 5 {
 		round()

@@ -81,7 +81,7 @@ func New(t testing.TB) *Plane {
 		t.Fatal(err)
 	}
 	p := &Plane{
-		CAFile: filepath.Join(folder, "ca.pem"), log: slog.New(slog.NewTextHandler(os.Stderr, nil)), ca: ca, addr: "127.0.0.1:0", changed: make(chan struct{}),
+		CAFile: filepath.Join(folder, "ca.pem"), log: slog.New(slog.DiscardHandler), ca: ca, addr: "127.0.0.1:0", changed: make(chan struct{}),
 		codes: map[string]string{}, nodes: map[string]*Node{}, sessions: map[string]session{}, faults: map[string][]fault{}, calls: map[string]int{},
 		documents: map[string]string{}, parameters: map[string]ssm.Parameter{}, fresh: time.Hour,
 	}
