@@ -176,13 +176,11 @@ func (a *attention) forget(ctx context.Context) error {
 	return os.RemoveAll(a.job.folder)
 }
 
-// settle ends a job that has not begun and is not to: it was cancelled, or came too late, or its
-// workers die. It says whether it has done so; the worker's lock makes sure that none begins it.
+// settle ends a job that has not begun and never will: it came too late, or its workers die. It says
+// whether it has done so; the worker's lock makes sure that none begins it.
 func (a *attention) settle(deaths int) bool {
 	var cause error
 	switch {
-	case disk.Exists(a.job.path(cancelFile)):
-		cause = plugin.ErrCancelled
 	case time.Since(a.job.Accepted) > mostAge:
 		cause = fmt.Errorf("the command was accepted more than %v ago and never begun", mostAge)
 	case deaths >= mostWorkers:
@@ -195,11 +193,7 @@ func (a *attention) settle(deaths int) bool {
 		return false // a worker lives, and finds the same
 	}
 	defer lock.Release()
-	_, source, err := a.job.parse()
-	if err != nil {
-		cause = err
-	}
-	if _, err := document.Settle(a.job.folder, source, cause); err != nil {
+	if _, err := document.Settle(a.job.folder, cause); err != nil {
 		a.log.Error("a job cannot be settled", "job", a.job.ID, "error", err)
 		return false
 	}

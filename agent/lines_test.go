@@ -74,11 +74,9 @@ func TestReconnect(t *testing.T) {
 // TestReconnectIsPatient has a server that hangs up at once, always: the pauses grow.
 func TestReconnectIsPatient(t *testing.T) {
 	w := newWorld(t)
+	w.Do(func() { w.node.HangsUp = true })
 	w.start()
-	for range 3 {
-		w.node.Online(t)
-		w.node.HangUp()
-	}
+	w.Wait(t, "a few channels", func() bool { return len(w.node.Opened) >= 3 })
 	before := w.Calls("CreateControlChannel")
 	time.Sleep(300 * time.Millisecond) // a hurried node would call dozens of times
 	if n := w.Calls("CreateControlChannel") - before; n > 1 {

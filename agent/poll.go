@@ -23,34 +23,18 @@ const (
 // visibility is the time in which a message must be acknowledged. source: agent
 const visibility = 10
 
-// mostHeld is how many messages wait for room in the inbox.
-const mostHeld = 100
-
-// poller takes messages from ec2messages.
-type poller struct {
-	*lines
-	in   *inbox
-	held []ec2messages.Message // for which the inbox had no room, in their order
-}
-
 // poll polls while the control channel is refused.
 func (l *lines) poll(ctx context.Context, in *inbox) {
-	p := &poller{lines: l, in: in}
 	for failures := 0; ctx.Err() == nil; {
 		line, changed := l.current()
-		if line != pollLine && len(p.held) == 0 {
+		if line != pollLine {
 			select {
 			case <-ctx.Done():
 			case <-changed:
 			}
 			continue
 		}
-		if line != pollLine { // what is held is still ours
-			p.retry(ctx)
-			sleep(ctx, quickPause)
-			continue
-		}
-		if err := p.once(ctx); err != nil {
+		if err := l.pollOnce(ctx, in); err != nil {
 			failures++
 			if ctx.Err() == nil {
 				l.log.Warn("polling failed", "error", err)
@@ -62,24 +46,19 @@ func (l *lines) poll(ctx context.Context, in *inbox) {
 	}
 }
 
-// once makes one poll. A poll that ends with its time is no error.
-func (p *poller) once(ctx context.Context) error {
+// pollOnce makes one poll. A poll that ends with its time is no error.
+func (l *lines) pollOnce(ctx context.Context, in *inbox) error {
 	begin := time.Now()
 	var out ec2messages.GetMessagesOutput
-	err := p.calls.signed("ec2messages", pollTime, p.creds).Call(ctx, "GetMessages", &ec2messages.GetMessagesInput{
-		Destination: p.node.InstanceID, MessagesRequestId: uuid.NewString(), VisibilityTimeoutInSeconds: api.Given[int64](visibility),
+	err := l.calls.signed("ec2messages", pollTime, l.creds).Call(ctx, "GetMessages", &ec2messages.GetMessagesInput{
+		Destination: l.node.InstanceID, MessagesRequestId: uuid.NewString(), VisibilityTimeoutInSeconds: api.Given[int64](visibility),
 	}, &out)
 	took := time.Since(begin)
 	if err != nil && took < pollTime {
 		return err
 	}
-	p.retry(ctx)
 	for _, m := range out.Messages {
-		if topicOf(m.Topic) == cancelTopic || len(p.held) == 0 {
-			p.take(ctx, m)
-		} else {
-			p.hold(m)
-		}
+		l.message(ctx, in, m)
 	}
 	if len(out.Messages) == 0 && took < quickPoll {
 		sleep(ctx, quickPause+rand.N(quickPause/4))
@@ -87,55 +66,29 @@ func (p *poller) once(ctx context.Context) error {
 	return nil
 }
 
-// retry takes messages that had to wait.
-func (p *poller) retry(ctx context.Context) {
-	waiting := p.held
-	p.held = nil
-	for i, m := range waiting {
-		if p.take(ctx, m); len(p.held) > 0 {
-			p.held = append(p.held, waiting[i+1:]...)
-			return
-		}
-	}
-}
-
-// hold keeps a message for which there is no room. The server may deliver it again meanwhile.
-func (p *poller) hold(m ec2messages.Message) {
-	for _, other := range p.held {
-		if other.MessageId == m.MessageId {
-			return
-		}
-	}
-	if len(p.held) < mostHeld { // beyond that the server keeps them
-		p.held = append(p.held, m)
-	}
-}
-
-// take handles one message: it tells the server that the job has begun before it acknowledges the
-// message, as the official agent does.
-func (p *poller) take(ctx context.Context, m ec2messages.Message) {
-	log := p.log.With("message", m.MessageId)
-	verdict, j := p.in.accept(&delivery{JobID: m.MessageId, Topic: m.Topic, Content: m.Payload, Line: pollLine})
+// message handles one message: it tells the server that the job has begun before it acknowledges the
+// message, as the official agent does. A message for which there is no room is not acknowledged, so
+// that the server delivers it again when it is visible again.
+func (l *lines) message(ctx context.Context, in *inbox, m ec2messages.Message) {
+	log := l.log.With("message", m.MessageId)
+	verdict, j := in.accept(&delivery{JobID: m.MessageId, Topic: m.Topic, Content: m.Payload, Line: pollLine})
 	switch {
-	case verdict == full:
-		p.hold(m)
-		return
 	case verdict == accepted:
-		if err := p.sendReply(ctx, begun(j, topicOf(m.Topic)), false); err != nil {
+		if err := l.sendReply(ctx, begun(j, topicOf(m.Topic)), false); err != nil {
 			log.Warn("the job's beginning was not reported", "error", err)
 		}
 	case verdict.refuse:
-		if err := p.call(ctx, "FailMessage", &ec2messages.FailMessageInput{MessageId: m.MessageId, FailureType: ec2messages.FailureTypeInternalHandlerException}, new(ec2messages.FailMessageOutput)); err != nil {
+		if err := l.call(ctx, "FailMessage", &ec2messages.FailMessageInput{MessageId: m.MessageId, FailureType: ec2messages.FailureTypeInternalHandlerException}, new(ec2messages.FailMessageOutput)); err != nil {
 			log.Warn("the message was not refused", "error", err)
 		}
 		return
 	case verdict != duplicate:
 		return // a reply says why, or the server delivers it again
 	}
-	if err := p.call(ctx, "AcknowledgeMessage", &ec2messages.AcknowledgeMessageInput{MessageId: m.MessageId}, new(ec2messages.AcknowledgeMessageOutput)); err != nil {
+	if err := l.call(ctx, "AcknowledgeMessage", &ec2messages.AcknowledgeMessageInput{MessageId: m.MessageId}, new(ec2messages.AcknowledgeMessageOutput)); err != nil {
 		log.Warn("the message was not acknowledged", "error", err)
 	}
-	p.in.start(j)
+	in.start(j)
 }
 
 // call calls ec2messages.

@@ -77,6 +77,20 @@ func TestRegisterKeepsTheOld(t *testing.T) {
 	w.node.Online(t)
 }
 
+// TestRegisterUnkept says so when a registration cannot be kept.
+func TestRegisterUnkept(t *testing.T) {
+	t.Parallel()
+	p := agenttest.New(t)
+	state := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(state, "registration.json", "x"), 0o700); err != nil { // a folder cannot be replaced
+		t.Fatal(err)
+	}
+	id, code := p.Activation()
+	if _, err := agent.Register(t.Context(), agent.Activation{State: state, ID: id, Code: code, Region: agenttest.Region, Endpoint: p.URL(), CA: p.CA(), Force: true, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "cannot be kept") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestRegisterAgain replaces a registration when it is told to; nothing of the old node is left to
 // the new.
 func TestRegisterAgain(t *testing.T) {

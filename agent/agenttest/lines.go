@@ -64,6 +64,7 @@ func (s *messagesServer) OpenControlChannel(ctx context.Context, in *ssmmessages
 	n.Opened = append(n.Opened, *in)
 	n.deliver()
 	s.change()
+	hangsUp := n.HangsUp
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -73,7 +74,7 @@ func (s *messagesServer) OpenControlChannel(ctx context.Context, in *ssmmessages
 		}
 		s.change()
 	}()
-	for {
+	for !hangsUp {
 		m, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -84,6 +85,7 @@ func (s *messagesServer) OpenControlChannel(ctx context.Context, in *ssmmessages
 			return err
 		}
 	}
+	return nil
 }
 
 // message takes one message of a node's.

@@ -107,7 +107,7 @@ func (r *Runner) plan(ctx context.Context, j *Journal, source Source) (*Plan, er
 	}
 	var err error
 	if errors.Is(context.Cause(ctx), plugin.ErrCancelled) {
-		err = j.Abandon(source)
+		err = j.abandon(source)
 	} else if plan, err = Prepare(ctx, source, r.SSM); err == nil {
 		if err := disk.WriteJSON(filepath.Join(r.Dir, planFile), plan); err != nil {
 			return nil, err

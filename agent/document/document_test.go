@@ -481,24 +481,41 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestSettle ends documents that have not begun, and leaves the others alone.
+// TestSettle ends a document that has not begun, and leaves one that has alone.
 func TestSettle(t *testing.T) {
-	source := Source{Content: []byte(doc(`a§"run":"echo 1"`)), Format: ssmdoc.JSON}
 	r := newRunner(t)
-	j, err := Settle(r.Dir, source, plugin.ErrCancelled)
-	if err != nil || j.Status() != plugin.Cancelled || !j.Done {
+	if j, err := Settle(r.Dir, errors.New("too old")); err != nil || j.Status() != plugin.Failed || j.Failure != "too old" {
 		t.Errorf("%+v, %v", j, err)
 	}
-	if again := r.run(t.Context(), t, string(source.Content), nil); again.Status() != plugin.Cancelled {
+	if again := r.run(t.Context(), t, doc(`a§"run":"echo 1"`), nil); again.Failure != "too old" {
 		t.Errorf("it ran: %+v", again)
 	}
 	r = newRunner(t)
-	if j, err := Settle(r.Dir, source, errors.New("too old")); err != nil || j.Status() != plugin.Failed || j.Failure != "too old" {
+	r.run(t.Context(), t, doc(`a§"run":"echo 1"`), nil)
+	if j, err := Settle(r.Dir, errors.New("too old")); err != nil || j.Status() != plugin.Success {
 		t.Errorf("%+v, %v", j, err)
 	}
+}
+
+// TestDeny ends a document that waits for a reboot, and leaves one that does not alone.
+func TestDeny(t *testing.T) {
+	r := newRunner(t)
+	content := doc(`a§"run":"echo 1"`, `b§"run":"echo 2; exit 194"`, `c§"run":"echo 3"`)
+	r.run(t.Context(), t, content, nil)
+	j, err := Deny(r.Dir, errors.New("it must not"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "a Success 0 \"1\\n\" \"\"\nb Failed 1 \"2\\n\" \"The step asked for a reboot, but it must not.\"\nc Skipped 0 \"\" \"\"\nFailed\n"
+	if diff := cmp.Diff(want, r.outline(t, j)); diff != "" || !j.Done || j.Reboot {
+		t.Errorf("%+v (-want +got)\n%s", j, diff)
+	}
+	if again := r.run(t.Context(), t, content, nil); again.Status() != plugin.Failed {
+		t.Errorf("it ran: %+v", again)
+	}
 	r = newRunner(t)
-	r.run(t.Context(), t, string(source.Content), map[string]any{"q": "x"})
-	if j, err := Settle(r.Dir, source, plugin.ErrCancelled); err != nil || j.Status() != plugin.Success {
+	r.run(t.Context(), t, doc(`a§"run":"echo 1"`), nil)
+	if j, err := Deny(r.Dir, errors.New("x")); err != nil || j.Status() != plugin.Success {
 		t.Errorf("%+v, %v", j, err)
 	}
 }

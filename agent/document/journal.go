@@ -79,8 +79,8 @@ func (j *Journal) fail(err error) {
 	j.Steps, j.Done, j.Failure = []StepState{}, true, err.Error()
 }
 
-// Abandon ends a document that was cancelled before it began: all of its steps are cancelled.
-func (j *Journal) Abandon(source Source) error {
+// abandon ends a document that was cancelled before it began: all of its steps are cancelled.
+func (j *Journal) abandon(source Source) error {
 	d, _, err := source.Read()
 	if err != nil {
 		return err
@@ -92,19 +92,14 @@ func (j *Journal) Abandon(source Source) error {
 	return nil
 }
 
-// Settle ends a document that has not begun and never will: it was cancelled, or for another cause
-// it failed as a whole. It does nothing to a document that has begun.
-func Settle(folder string, source Source, cause error) (*Journal, error) {
+// Settle ends a document that has not begun and never will: it has failed as a whole. It does
+// nothing to a document that has begun.
+func Settle(folder string, cause error) (*Journal, error) {
 	j, err := Open(folder)
 	if err != nil || j.Begun() || j.Done {
 		return j, err
 	}
-	if errors.Is(cause, plugin.ErrCancelled) {
-		cause = j.Abandon(source)
-	}
-	if cause != nil {
-		j.fail(cause)
-	}
+	j.fail(cause)
 	return j, j.save(folder)
 }
 
