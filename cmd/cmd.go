@@ -19,6 +19,7 @@ import (
 type CLI struct {
 	Lab     Lab     `cmd:"" help:"Start a server and a node on this machine and try them."`
 	Serve   Serve   `cmd:"" help:"Run the control plane."`
+	Agent   Agent   `cmd:"" help:"Be a managed node."`
 	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Audit   Audit   `cmd:"" help:"Show who did what, and why it was allowed or not."`
 	Backup  Backup  `cmd:"" help:"Write a backup, also while the server runs."`
@@ -58,6 +59,7 @@ func Main(args []string, streams Streams) int {
 		kong.Writers(streams.Out, streams.Err),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"reboot": rebootCommand()},
 	)
 	if err != nil {
 		fmt.Fprintln(streams.Err, "vennel:", err)

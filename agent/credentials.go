@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vennel/vennel/agent/disk"
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/wire/sigv4"
+)
+
+// The waits after a failed request for credentials. A node that is refused asks again after half
+// an hour, whenever the failure may pass much sooner. source: agent, but for the last
+const (
+	refusedWait   = 25 * time.Minute
+	refusedSpread = 5 * time.Minute
+	failedWait    = 30 * time.Minute
+	passingWait   = 5 * time.Minute
+	leastRefresh  = 30 * time.Second // between two requests that somebody's doubts cause
+)
+
+// session are temporary credentials.
+type session struct {
+	sigv4.Credentials
+	retrieved, expires time.Time
+}
+
+// credentials keeps the node's credentials fresh. It is the only one that uses the node's key.
+type credentials struct {
+	node       *node
+	calls      *calls
+	rotateDays int
+	log        *slog.Logger
+	doubts     chan struct{} // filled when a server does not take the credentials
+
+	mu      sync.Mutex
+	session session       // guarded by mu
+	changed chan struct{} // closed when session changes; guarded by mu
+}
+
+// openCredentials takes up the credentials of an earlier run.
+func openCredentials(n *node, c *calls, rotateDays int, log *slog.Logger) (*credentials, error) {
+	creds := &credentials{node: n, calls: c, rotateDays: rotateDays, log: log, doubts: make(chan struct{}, 1), changed: make(chan struct{})}
+	kept, err := readSession(n.path(credentialsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("the kept credentials cannot be read", "error", err)
+	}
+	creds.session = kept
+	return creds, nil
+}
+
+// The members of the credentials file that AWS's tools ignore.
+const (
+	retrievedMember = "retrieved"
+	expiresMember   = "expiration"
+)
+
+// readSession reads a credentials file.
+func readSession(name string) (s session, err error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return s, err
+	}
+	values := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for lines.Scan() {
+		if key, value, ok := strings.Cut(lines.Text(), "="); ok {
+			values[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	if s.retrieved, err = time.Parse(time.RFC3339, values[retrievedMember]); err != nil {
+		return session{}, err
+	}
+	if s.expires, err = time.Parse(time.RFC3339, values[expiresMember]); err != nil {
+		return session{}, err
+	}
+	s.Credentials = sigv4.Credentials{
+		AccessKeyID: values["aws_access_key_id"], SecretAccessKey: values["aws_secret_access_key"], SessionToken: values["aws_session_token"],
+	}
+	if s.AccessKeyID == "" || s.SecretAccessKey == "" {
+		return session{}, errors.New("no key")
+	}
+	return s, nil
+}
+
+// write writes a credentials file, in the format that AWS's tools share, for workers and scripts.
+func (s *session) write(name string) error {
+	return disk.Write(name, fmt.Appendf(nil, "# The credentials of this node, kept fresh by its agent.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n%s = %s\n%s = %s\n",
+		s.AccessKeyID, s.SecretAccessKey, s.SessionToken, retrievedMember, s.retrieved.Format(time.RFC3339), expiresMember, s.expires.Format(time.RFC3339)))
+}
+
+// due is the time for new credentials: when half of their life is over.
+func (s *session) due() time.Time { return s.retrieved.Add(s.expires.Sub(s.retrieved) / 2) }
+
+// sign signs a request, waiting for credentials if there are none that are valid.
+func (c *credentials) sign(ctx context.Context, r *http.Request, body []byte, service string) error {
+	s, err := c.get(ctx)
+	if err != nil {
+		return err
+	}
+	return sigv4.Sign(r, sigv4.HashPayload(body), s.Credentials, c.node.Region, service, time.Now())
+}
+
+// get waits for valid credentials.
+func (c *credentials) get(ctx context.Context) (session, error) {
+	for {
+		c.mu.Lock()
+		s, changed := c.session, c.changed
+		c.mu.Unlock()
+		if time.Now().Before(s.expires) {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, fmt.Errorf("the node has no valid credentials: %w", context.Cause(ctx))
+		case <-changed:
+		}
+	}
+}
+
+// judge takes note of an error that may mean that the server does not know the credentials any
+// more, as after it was restored from an older state.
+func (c *credentials) judge(err error) {
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		return
+	}
+	switch e.Code {
+	case "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken":
+		select {
+		case c.doubts <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run keeps the credentials fresh until ctx ends.
+func (c *credentials) run(ctx context.Context) {
+	c.mu.Lock()
+	due := c.session.due()
+	c.mu.Unlock()
+	var last time.Time // of a request
+	for failures := 0; ; {
+		wait := time.NewTimer(time.Until(due))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+		case <-c.doubts:
+			wait.Stop()
+			if !sleep(ctx, time.Until(last.Add(leastRefresh))) {
+				return
+			}
+			c.log.Info("the server does not take the node's credentials; asking for new ones")
+		}
+		last = time.Now()
+		s, err := c.refresh(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failures = 0
+			due = s.due()
+			continue
+		}
+		failures++
+		pause := patience(err, failures)
+		c.log.Warn("no new credentials", "error", err, "next_try", pause.Round(time.Second).String())
+		due = time.Now().Add(pause)
+	}
+}
+
+// patience is the wait after the n-th failure in a row. source: agent
+func patience(err error, n int) time.Duration {
+	switch {
+	case refused(err):
+		return refusedWait + rand.N(refusedSpread)
+	case passing(err):
+		return backoff(n, passingWait)
+	}
+	return backoff(n, failedWait)
+}
+
+// refresh asks for new credentials and, when it is time or the server says so, replaces the key.
+func (c *credentials) refresh(ctx context.Context) (session, error) {
+	out, err := c.token(ctx, &c.node.Key)
+	if c.node.NextKey != nil && (err == nil || !passing(err)) {
+		if out, err = c.resume(ctx, out, err); err != nil {
+			return session{}, err
+		}
+	}
+	if err != nil {
+		return session{}, err
+	}
+	s := session{
+		Credentials: sigv4.Credentials{AccessKeyID: out.AccessKeyId, SecretAccessKey: out.SecretAccessKey, SessionToken: out.SessionToken},
+		retrieved:   time.Now().UTC().Truncate(time.Second), expires: out.TokenExpirationDate.UTC(),
+	}
+	if err := s.write(c.node.path(credentialsFile)); err != nil {
+		c.log.Warn("the credentials cannot be kept; workers will not have them", "error", err)
+	}
+	c.mu.Lock()
+	c.session = s
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
+	c.log.Debug("new credentials", "expires", s.expires)
+	old := c.rotateDays > 0 && time.Since(c.node.Key.Created) > time.Duration(c.rotateDays)*24*time.Hour
+	if out.UpdateKeyPair || old {
+		if err := c.rotate(ctx); err != nil {
+			c.log.Warn("the node's key was not replaced", "error", err)
+		} else {
+			c.log.Info("the node's key was replaced")
+		}
+	}
+	return s, nil
+}
+
+// token asks for credentials with one key.
+func (c *credentials) token(ctx context.Context, key *nodeKey) (*ssm.RequestManagedInstanceRoleTokenOutput, error) {
+	s, err := c.withKey(key)
+	if err != nil {
+		return nil, err
+	}
+	out := new(ssm.RequestManagedInstanceRoleTokenOutput)
+	if err := s.Call(ctx, "RequestManagedInstanceRoleToken", &ssm.RequestManagedInstanceRoleTokenInput{Fingerprint: c.node.Fingerprint}, out); err != nil {
+		return nil, err
+	}
+	if out.AccessKeyId == "" || out.SecretAccessKey == "" || !out.TokenExpirationDate.After(time.Now()) {
+		return nil, errors.New("the server's answer holds no credentials that are valid")
+	}
+	return out, nil
+}
+
+// withKey calls ssm with requests that are signed by a node's key.
+func (c *credentials) withKey(key *nodeKey) (*caller, error) {
+	private, err := key.parse()
+	if err != nil {
+		return nil, err
+	}
+	s := c.calls.unsigned()
+	s.client.Sign = func(_ context.Context, r *http.Request, body []byte) error {
+		return sigv4.SignRSA(r, sigv4.HashPayload(body), c.node.InstanceID, private, c.node.Region, "ssm", time.Now())
+	}
+	return s, nil
+}

@@ -1,0 +1,131 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/vennel/vennel/agent"
+)
+
+// Agent is the managed node.
+type Agent struct {
+	Register AgentRegister `cmd:"" help:"Register this machine as a managed node."`
+	Run      AgentRun      `cmd:"" help:"Run as a managed node until told to stop."`
+	Work     AgentWork     `cmd:"" hidden:"" help:"Run one command; the agent starts this."`
+}
+
+// LogLevel is how much is logged.
+type LogLevel struct {
+	LogLevel slog.Level `help:"Log from this level on: debug, info, warn or error." default:"info"`
+}
+
+// logger logs as text.
+func (l LogLevel) logger(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: l.LogLevel}))
+}
+
+// AgentRegister registers this machine.
+type AgentRegister struct {
+	State         string `required:"" type:"path" help:"The folder that keeps what the node is."`
+	Code          string `required:"" env:"VENNEL_ACTIVATION_CODE" help:"The activation's code; - reads it from standard input."`
+	ID            string `required:"" name:"id" help:"The activation's id."`
+	Region        string `required:"" help:"The activation's Region."`
+	Endpoint      string `help:"The URL of the control plane. Without it the names of AWS's services are used."`
+	ServiceDomain string `help:"The domain of these names, instead of the Region's; it may have a port."`
+	CA            string `name:"ca" type:"existingfile" help:"The file of a certificate authority that alone is trusted."`
+	Force         bool   `help:"Replace a registration."`
+	Output        string `enum:"text,json" default:"text" help:"text or json."`
+	LogLevel
+}
+
+// Run registers.
+func (c *AgentRegister) Run(ctx context.Context, s Streams) error {
+	a := agent.Activation{
+		State: c.State, Code: c.Code, ID: c.ID, Region: c.Region, Endpoint: c.Endpoint, Domain: c.ServiceDomain, Force: c.Force, Log: c.logger(s.Err),
+	}
+	if c.Code == "-" {
+		line, err := bufio.NewReader(io.LimitReader(s.In, 4096)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("reading the activation code: %w", err)
+		}
+		a.Code = strings.TrimSpace(line)
+	}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return err
+		}
+		a.CA = string(pem)
+	}
+	id, err := agent.Register(ctx, a)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return json.NewEncoder(s.Out).Encode(struct {
+			InstanceID string `json:"InstanceId"`
+		}{id})
+	}
+	_, err = fmt.Fprintf(s.Out, "Successfully registered the instance with Systems Manager in %s using managed instance-id: %s\n", c.Region, id)
+	return err
+}
+
+// AgentRun runs a registered node.
+type AgentRun struct {
+	State         string `required:"" type:"path" help:"The folder that keeps what the node is."`
+	RotateKeyDays int    `help:"Replace the node's key when it is this many days old; 0 is never." default:"0"`
+	RebootCommand string `help:"The command that reboots the machine when a step asks for it." default:"${reboot}"`
+	LogLevel
+}
+
+// rebootCommand is what reboots a machine in a minute.
+func rebootCommand() string {
+	if runtime.GOOS == "windows" {
+		return "shutdown /r /t 60"
+	}
+	return "/sbin/shutdown -r +1"
+}
+
+// mostRotateDays is the oldest that a key may become. source: agent
+const mostRotateDays = 365
+
+// Run runs the agent.
+func (c *AgentRun) Run(ctx context.Context, s Streams) error {
+	if c.RotateKeyDays < 0 || c.RotateKeyDays > mostRotateDays {
+		return &ExitError{exitUsage, fmt.Errorf("--rotate-key-days must be between 0 and %d", mostRotateDays)}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log := c.logger(s.Err)
+	return agent.Run(ctx, agent.Config{
+		State: c.State, RotateKeyDays: c.RotateKeyDays, RebootCommand: strings.Fields(c.RebootCommand), Log: log,
+		Worker: []string{self, "agent", "work", "--log-level", c.LogLevel.LogLevel.String()},
+	})
+}
+
+// AgentWork runs one command that the agent has accepted.
+type AgentWork struct {
+	State   string `required:"" help:"The state folder."`
+	Command string `required:"" help:"The command's id."`
+	LogLevel
+}
+
+// Run runs the worker. Its standard output is a pipe of which the agent may have let go.
+func (c *AgentWork) Run(ctx context.Context, s Streams) error {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE) // caught, not ignored: scripts would inherit that
+	defer signal.Stop(broken)
+	return agent.Work(ctx, c.State, c.Command, s.Out, c.logger(s.Err).With("command", c.Command))
+}
