@@ -474,6 +474,14 @@ func TestCancel(t *testing.T) {
 	}
 
 	r = newRunner(t)
+	stored := new(fakeSSM)
+	r.SSM = stored
+	j = r.run(ctx, t, doc(`a§"run":"echo {{ ssm:none }}"`), nil)
+	if !j.Done || j.Status() != plugin.Cancelled || len(stored.calls) != 0 {
+		t.Errorf("before it began: %+v, %v", j, stored.calls)
+	}
+
+	r = newRunner(t)
 	ctx, cancel = context.WithCancelCause(t.Context())
 	cancel(plugin.ErrShutdown)
 	if j, err := r.Run(ctx, Source{Content: []byte(doc(`a§"run":"echo 1"`)), Format: ssmdoc.JSON}); !errors.Is(err, plugin.ErrShutdown) || j.Begun() {
