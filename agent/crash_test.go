@@ -189,6 +189,36 @@ func TestWorkerKilled(t *testing.T) {
 	killScript(t, folder)
 }
 
+// TestWorkerTerminated tells a worker to stop, as a machine does that goes down: the script is killed
+// and has failed. source: the protocol sheet of the official agent
+func TestWorkerTerminated(t *testing.T) {
+	w := newWorld(t)
+	folder := t.TempDir()
+	w.launch()
+	w.node.Online(t)
+	c := w.node.Send(t, `{"schemaVersion":"2.2","mainSteps":[
+	  {"action":"aws:runShellScript","name":"first","inputs":{"runCommand":`+toJSON(t, gated(folder))+`}},
+	  {"action":"aws:runShellScript","name":"second","inputs":{"runCommand":["echo > `+folder+`/second"]}}]}`, nil)
+	eventually(t, "the script", func() bool { return content(t, folder+"/log") != "" })
+	if err := syscall.Kill(workerOf(t, folder), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.node.Wait(t, c); got != "Failed" {
+		t.Errorf("%s", got)
+	}
+	w.Do(func() {
+		if s := c.Step("first"); s.Status != "Failed" || s.Code != 137 || s.StandardOutput != "before\n" {
+			t.Errorf("%+v", s)
+		}
+		if s := c.Step("second"); s.Status != "Cancelled" {
+			t.Errorf("%+v", s)
+		}
+	})
+	if content(t, folder+"/second") != "" {
+		t.Error("the second step ran")
+	}
+}
+
 // TestPowerCut kills everything at once, agent, worker and script, as a power cut does. The next
 // agent reports that the step was interrupted, and nothing is run again.
 func TestPowerCut(t *testing.T) {

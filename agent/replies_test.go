@@ -40,7 +40,7 @@ func TestLostAcks(t *testing.T) {
 			}
 			ids[what] = r.ID
 		}
-		if n := len(order); n < 7 { // a slow machine repeats more
+		if n := len(order); n < 6 { // a slow machine repeats more
 			t.Errorf("%d replies", n)
 		}
 		if got := strings.Join(slices.Compact(order), ", "); got != "InProgress, InProgress a, InProgress b, Success" {
