@@ -81,13 +81,16 @@ func TestAgentKilled(t *testing.T) {
 	w.node.Online(t)
 	c := w.node.Send(t, `{"schemaVersion":"2.2","mainSteps":[
 	  {"action":"aws:runShellScript","name":"first","inputs":{"runCommand":`+toJSON(t, gated(folder))+`}},
-	  {"action":"aws:runShellScript","name":"second","inputs":{"runCommand":["yes | head -1"]}}]}`, nil)
+	  {"action":"aws:runShellScript","name":"second","inputs":{"runCommand":["yes | head -1; echo ran > `+folder+`/second"]}}]}`, nil)
 	eventually(t, "the script", func() bool { return content(t, folder+"/log") != "" })
 	p.kill()
 	openGate(t, folder)
 	eventually(t, "the worker to end", func() bool {
 		return !disk.Locked(filepath.Join(w.state, w.node.ID, "jobs", c.ID, "lock"))
 	})
+	if content(t, folder+"/second") == "" {
+		t.Error("the worker did not go on")
+	}
 	w.launch()
 	if got := w.node.Wait(t, c); got != "Success" {
 		t.Errorf("%s", got)
@@ -136,6 +139,38 @@ func TestAgentKilledAndBack(t *testing.T) {
 	w.checkReplies(ends, cancelled)
 }
 
+// TestTwoWorkers starts a second worker for a command that runs, and one for a command that has
+// ended: neither runs anything.
+func TestTwoWorkers(t *testing.T) {
+	w := newWorld(t)
+	folder := t.TempDir()
+	w.start()
+	w.node.Online(t)
+	c := w.node.Script(t, gated(folder)...)
+	eventually(t, "the script", func() bool { return content(t, folder+"/log") != "" })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := func(want string) {
+		t.Helper()
+		out, err := exec.Command(self, "agent", "work", "--state", w.state, "--command", c.ID).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("got %v: %s", err, out)
+		}
+	}
+	second("locked")
+	openGate(t, folder)
+	if got := w.node.Wait(t, c); got != "Success" {
+		t.Errorf("%s", got)
+	}
+	eventually(t, "the job to be forgotten", func() bool { return len(w.leftovers("jobs")) == 0 })
+	second("no such file")
+	if got := content(t, folder+"/log"); got != "ran\n" {
+		t.Errorf("it ran: %q", got)
+	}
+}
+
 // TestWorkerKilled kills a worker with SIGKILL while the agent lives: the step has failed and says
 // why, and the step after it does not run.
 func TestWorkerKilled(t *testing.T) {
@@ -152,6 +187,36 @@ func TestWorkerKilled(t *testing.T) {
 	}
 	w.checkInterrupted(c, folder)
 	killScript(t, folder)
+}
+
+// TestWorkerTerminated tells a worker to stop, as a machine does that goes down: the script is killed
+// and has failed. source: the protocol sheet of the official agent
+func TestWorkerTerminated(t *testing.T) {
+	w := newWorld(t)
+	folder := t.TempDir()
+	w.launch()
+	w.node.Online(t)
+	c := w.node.Send(t, `{"schemaVersion":"2.2","mainSteps":[
+	  {"action":"aws:runShellScript","name":"first","inputs":{"runCommand":`+toJSON(t, gated(folder))+`}},
+	  {"action":"aws:runShellScript","name":"second","inputs":{"runCommand":["echo > `+folder+`/second"]}}]}`, nil)
+	eventually(t, "the script", func() bool { return content(t, folder+"/log") != "" })
+	if err := syscall.Kill(workerOf(t, folder), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.node.Wait(t, c); got != "Failed" {
+		t.Errorf("%s", got)
+	}
+	w.Do(func() {
+		if s := c.Step("first"); s.Status != "Failed" || s.Code != 137 || s.StandardOutput != "before\n" {
+			t.Errorf("%+v", s)
+		}
+		if s := c.Step("second"); s.Status != "Cancelled" {
+			t.Errorf("%+v", s)
+		}
+	})
+	if content(t, folder+"/second") != "" {
+		t.Error("the second step ran")
+	}
 }
 
 // TestPowerCut kills everything at once, agent, worker and script, as a power cut does. The next

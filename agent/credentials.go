@@ -197,10 +197,8 @@ func patience(err error, n int) time.Duration {
 // refresh asks for new credentials and, when it is time or the server says so, replaces the key.
 func (c *credentials) refresh(ctx context.Context) (session, error) {
 	out, err := c.token(ctx, &c.node.Key)
-	if c.node.NextKey != nil && (err == nil || !passing(err)) {
-		if out, err = c.resume(ctx, out, err); err != nil {
-			return session{}, err
-		}
+	if c.node.NextKey != nil {
+		out, err = c.resume(ctx, out, err)
 	}
 	if err != nil {
 		return session{}, err

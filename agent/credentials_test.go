@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vennel/vennel/agent/disk"
+	"github.com/vennel/vennel/agent/platform"
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/wire"
@@ -535,7 +536,7 @@ func TestMachineChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.Machine == "another machine" {
+	if platform.Machine(t.Context()) == "" {
 		t.Skip("nothing tells machines apart here")
 	}
 	if n.Fingerprint == "f" {

@@ -14,8 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/vennel/vennel/agent/document"
 	"github.com/vennel/vennel/agent/plugin"
 )
 
@@ -223,6 +225,31 @@ func TestReplyIsFitted(t *testing.T) {
 	small.Steps = map[string]stepReply{"step": {StandardOutput: strings.Repeat("x", 24000), StandardError: strings.Repeat("y", 24000)}}
 	if b, err := small.content(nil); err != nil || strings.Contains(string(b), "truncated") {
 		t.Errorf("%d bytes were cut, %v", len(b), err)
+	}
+}
+
+// TestRepliesRepeat makes the same reply whenever it is made: of an early step also when later ones
+// have ended.
+func TestRepliesRepeat(t *testing.T) {
+	j := &job{ID: "aws.ssm.c.mi-1", Accepted: time.Unix(1, 0)}
+	first := document.StepState{Name: "a", Status: plugin.Success, End: time.Unix(2, 0)}
+	second := document.StepState{Name: "b", Status: plugin.Failed, End: time.Unix(3, 0)}
+	early := &document.Journal{Steps: []document.StepState{first, {Name: "b"}}, Changed: time.Unix(2, 0)}
+	late := &document.Journal{Steps: []document.StepState{first, second}, Changed: time.Unix(3, 0), Done: true}
+	if diff := cmp.Diff(stepEnded(j, early, 0, new(document.Output)), stepEnded(j, late, 0, new(document.Output))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(jobEnded(j, late, new(document.Output)), jobEnded(j, late, new(document.Output))); diff != "" {
+		t.Error(diff)
+	}
+	ids := map[uuid.UUID]bool{}
+	for _, r := range []*reply{
+		begun(j, sendTopic), begun(j, sendTopic), invalid(j, "x"), stepEnded(j, late, 0, new(document.Output)), stepEnded(j, late, 1, new(document.Output)), jobEnded(j, late, new(document.Output)),
+	} {
+		if ids[r.ID] {
+			t.Errorf("%s has the id of another", r.Status)
+		}
+		ids[r.ID] = true
 	}
 }
 

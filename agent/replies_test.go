@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,10 @@ func TestLostAcks(t *testing.T) {
 			}
 			ids[what] = r.ID
 		}
-		if got := strings.Join(order, ", "); got != "InProgress, InProgress a, InProgress a, InProgress a, InProgress b, Success" {
+		if n := len(order); n < 6 { // a slow machine repeats more
+			t.Errorf("%d replies", n)
+		}
+		if got := strings.Join(slices.Compact(order), ", "); got != "InProgress, InProgress a, InProgress b, Success" {
 			t.Errorf("%s", got)
 		}
 	})

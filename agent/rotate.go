@@ -35,11 +35,8 @@ func (c *credentials) rotate(ctx context.Context) error {
 	}
 	// The server may have replaced the key all the same: its answer may have been lost.
 	out, probe := c.token(ctx, &c.node.Key)
-	if probe != nil && passing(probe) {
-		return errors.Join(err, probe) // the next refresh finds out
-	}
 	if _, probe = c.resume(ctx, out, probe); probe != nil {
-		return errors.Join(err, probe)
+		return errors.Join(err, probe) // the next refresh finds out
 	}
 	if c.node.Key == *next {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,8 +113,8 @@ const (
 )
 
 // Work is the worker: it runs the job of a command until it is done or waits for a reboot. wake gets
-// a byte whenever the journal has changed. When ctx ends, what runs is killed and has failed. If
-// another worker has the job, there is nothing to do.
+// a byte whenever the journal has changed. When ctx ends, what runs is killed and has failed. The
+// error is disk.ErrLocked when another worker has the job.
 func Work(ctx context.Context, state, command string, wake io.Writer, log *slog.Logger) error {
 	n, err := readNode(state)
 	if err != nil {
@@ -123,11 +124,8 @@ func Work(ctx context.Context, state, command string, wake io.Writer, log *slog.
 	short, cancel := context.WithTimeout(ctx, lockWait)
 	lock, err := disk.WaitLock(short, filepath.Join(folder, workerLock))
 	cancel()
-	if errors.Is(err, disk.ErrLocked) {
-		log.Info("another worker has this job")
-		return nil
-	} else if err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("the job cannot be taken: %w", err) // mostly because another worker has it
 	}
 	defer lock.Release()
 	j, err := readJob(folder) // after the lock: whoever had it may have ended the job and removed it

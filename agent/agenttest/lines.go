@@ -195,8 +195,8 @@ func (s *pollServer) AcknowledgeMessage(ctx context.Context, in *ec2messages.Ack
 		return nil, err
 	}
 	defer leave(&err)
-	if c := n.find(in.MessageId); c != nil {
-		c.Acknowledged = true
+	if c := n.find(in.MessageId); c != nil && !c.Acknowledged {
+		c.Acknowledged, c.Before = true, len(c.Replies)
 	}
 	return &ec2messages.AcknowledgeMessageOutput{}, nil
 }

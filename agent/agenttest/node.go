@@ -47,6 +47,7 @@ type Command struct {
 	Acks                      []string // status codes, in their order
 	Replies                   []Reply  // in their order
 	Acknowledged              bool     // on ec2messages
+	Before                    int      // replies that came before it was acknowledged
 	Sent                      int      // deliveries
 
 	message uuid.UUID // of the last delivery on the control channel

@@ -196,7 +196,7 @@ func TestRunControl(t *testing.T) {
 		doc(`a=aws:psModule§`, `b=aws:makeCoffee§`, `c=aws:updateSsmAgent§`, `d=aws:configurePackage§§{"StringEquals":["platformType","Windows"]}`, `e=aws:makeCoffee§§{"StringEquals":["platformType","Windows"]}`),
 		"a Skipped 0 \"\" \"\"\n" +
 			"b Failed 1 \"\" \"Step b needs the plugin aws:makeCoffee, which this version of the agent does not know.\"\n" +
-			"c Failed 1 \"\" \"Step c needs the plugin aws:updateSsmAgent, which this agent does not have.\"\n" +
+			"c Failed 1 \"\" \"this agent is not the official one and is not updated by a command; to update it, replace its program\"\n" +
 			"d Skipped 0 \"\" \"\"\ne Skipped 0 \"\" \"\"\nFailed\n",
 	}, {
 		"plugins of other platforms before 2.2",
@@ -471,6 +471,14 @@ func TestCancel(t *testing.T) {
 	j := r.run(ctx, t, doc(`a§"run":"echo 1"`, `b§"run":"echo 2"`), nil)
 	if !j.Done || j.Status() != plugin.Cancelled || len(j.Steps) != 2 {
 		t.Errorf("before it began: %+v", j)
+	}
+
+	r = newRunner(t)
+	stored := new(fakeSSM)
+	r.SSM = stored
+	j = r.run(ctx, t, doc(`a§"run":"echo {{ ssm:none }}"`), nil)
+	if !j.Done || j.Status() != plugin.Cancelled || len(stored.calls) != 0 {
+		t.Errorf("before it began: %+v, %v", j, stored.calls)
 	}
 
 	r = newRunner(t)

@@ -85,6 +85,8 @@ func Find(name string) Plugin {
 		return runPowerShellScript
 	case "aws:downloadContent":
 		return downloadContent
+	case "aws:updateSsmAgent":
+		return updateSsmAgent
 	}
 	return nil
 }

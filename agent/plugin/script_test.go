@@ -289,7 +289,7 @@ func TestRunPowerShellScript(t *testing.T) {
 func TestFind(t *testing.T) {
 	for name, want := range map[string]bool{
 		"aws:runShellScript": true, "aws:runPowerShellScript": true, "aws:downloadContent": true,
-		"aws:updateSsmAgent": false, "aws:configurePackage": false, "aws:psModule": false, "aws:makeCoffee": false, "": false,
+		"aws:updateSsmAgent": true, "aws:configurePackage": false, "aws:psModule": false, "aws:makeCoffee": false, "": false,
 	} {
 		if got := Find(name) != nil; got != want {
 			t.Errorf("Find(%q): %v", name, got)
