@@ -22,11 +22,11 @@ type tree struct {
 func plant(values url.Values) (*tree, error) {
 	root := new(tree)
 	for name, texts := range values {
+		if strings.Count(name, ".") > deepest {
+			return nil, api.Errorf(api.Unserializable, "")
+		}
 		t := root
-		for depth, part := range strings.Split(name, ".") {
-			if depth > deepest {
-				return nil, api.Errorf(api.Unserializable, "The parameter name is nested too deeply")
-			}
+		for part := range strings.SplitSeq(name, ".") {
 			if t.kids == nil {
 				t.kids = map[string]*tree{}
 			}
@@ -40,22 +40,32 @@ func plant(values url.Values) (*tree, error) {
 	return root, nil
 }
 
-// items are the numbered kids in the order of their numbers, which may have gaps.
-func (t *tree) items() ([]*tree, error) {
+// items are the numbered kids in the order of their numbers, which may have gaps and begin
+// anywhere; ok is false when a kid is no number. source: guess
+func (t *tree) items() (items []*tree, ok bool) {
 	numbers := make([]int, 0, len(t.kids))
 	for name := range t.kids {
 		n, err := strconv.Atoi(name)
 		if err != nil || n < 0 || strconv.Itoa(n) != name {
-			return nil, api.Errorf(api.Unserializable, "%s is not a valid index", name)
+			return nil, false
 		}
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
-	out := make([]*tree, len(numbers))
+	items = make([]*tree, len(numbers))
 	for i, n := range numbers {
-		out[i] = t.kids[strconv.Itoa(n)]
+		items[i] = t.kids[strconv.Itoa(n)]
 	}
-	return out, nil
+	return items, true
+}
+
+// unwrapped is the tree under a name that stands between a list or map and its items. Clients of
+// flat lists leave it out.
+func (t *tree) unwrapped(name string) *tree {
+	if inner := t.kids[name]; inner != nil && len(t.kids) == 1 {
+		return inner
+	}
+	return t
 }
 
 // decodeQuery reads the query form of a shape into v and checks it. ec2 says which of the two
@@ -66,7 +76,7 @@ func decodeQuery(values url.Values, s *shape, v reflect.Value, ec2 bool, c *chec
 		return err
 	}
 	d := queryDecoder{ec2: ec2, check: c}
-	if err := d.structure(s, root, v, nil); err != nil {
+	if err := d.structure(s, root, v); err != nil {
 		return err
 	}
 	return c.err()
@@ -78,8 +88,8 @@ type queryDecoder struct {
 	check *checker
 }
 
-// structure reads the members that were given.
-func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value, p *path) error {
+// structure reads the members that were given, in the model's order.
+func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value) error {
 	var seen fields
 	for _, m := range s.members {
 		name := m.wireName()
@@ -91,73 +101,94 @@ func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value, p *path) er
 			continue
 		}
 		seen.add(m)
-		if err := d.value(m.shape, kid, m.field(v), &path{p, m.path}); err != nil {
+		d.check.enter(m.path)
+		f := m.field(v)
+		if err := d.value(m.shape, kid, f); err != nil {
 			return err
 		}
+		d.check.value(m.shape, f)
+		d.check.leave(1)
 	}
-	d.check.required(s, &seen, p)
+	d.check.required(s, &seen)
 	return nil
 }
 
-// value reads one value.
-func (d *queryDecoder) value(s *shape, t *tree, v reflect.Value, p *path) error {
+// value reads one value, which the place that holds it checks.
+func (d *queryDecoder) value(s *shape, t *tree, v reflect.Value) error {
+	if s.nested() && t.text != "" || !s.nested() && (t.kids != nil || !t.given) {
+		return d.malformed(s, t.text)
+	}
 	switch s.kind {
 	case structure:
-		return d.structure(s, t, v, p)
+		return d.structure(s, t, v)
 	case list:
-		if !d.ec2 && !s.Flattened {
-			name := s.Member.LocationName
-			if name == "" {
-				name = "member"
-			}
-			if inner := t.kids[name]; inner != nil {
-				t = inner
-			}
-		}
-		items, err := t.items()
-		if err != nil {
-			return err
-		}
-		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
-		for i, item := range items {
-			at := &path{p, strconv.Itoa(i + 1)}
-			if s.elem.kind == structure || s.elem.kind == list || s.elem.kind == mapping {
-				at = &path{at, "member"}
-				err = d.value(s.elem, item, v.Index(i), at)
-			} else {
-				err = setText(s.elem, "iso8601", item.text, v.Index(i), at)
-			}
-			if err != nil {
-				return err
-			}
-		}
+		return d.list(s, t, v)
 	case mapping:
-		if inner := t.kids["entry"]; inner != nil {
-			t = inner
-		}
-		items, err := t.items()
-		if err != nil {
-			return err
-		}
-		v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
-		for _, item := range items {
-			key, value := item.kids[orElse(s.Key.LocationName, "key")], item.kids[orElse(s.Value.LocationName, "value")]
-			if key == nil || value == nil {
-				return api.Errorf(api.Unserializable, "Each entry of %s needs a key and a value", p)
-			}
-			elem := reflect.New(s.elem.goType).Elem()
-			if err := d.value(s.elem, value, elem, &path{&path{p, key.text}, "member"}); err != nil {
-				return err
-			}
-			v.SetMapIndex(reflect.ValueOf(key.text), elem)
-		}
-	default:
-		if err := setText(s, "iso8601", t.text, v, p); err != nil {
-			return err
-		}
+		return d.mapping(s, t, v)
 	}
-	d.check.value(s, v, p)
+	if !setText(s, "iso8601", t.text, v) {
+		return d.malformed(s, t.text)
+	}
 	return nil
+}
+
+// list reads the items of a list. An empty text is an empty list.
+func (d *queryDecoder) list(s *shape, t *tree, v reflect.Value) error {
+	if !d.ec2 && !s.Flattened {
+		t = t.unwrapped(orElse(s.Member.LocationName, "member"))
+	}
+	items, ok := t.items()
+	if !ok {
+		return d.malformed(s, "")
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		d.check.item(i)
+		d.check.enter("member")
+		if err := d.value(s.elem, item, v.Index(i)); err != nil {
+			return err
+		}
+		d.check.leave(2)
+	}
+	return nil
+}
+
+// mapping reads the entries of a map.
+func (d *queryDecoder) mapping(s *shape, t *tree, v reflect.Value) error {
+	items, ok := t.unwrapped("entry").items()
+	if !ok {
+		return d.malformed(s, "")
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
+	for _, item := range items {
+		key, value := item.kids[orElse(s.Key.LocationName, "key")], item.kids[orElse(s.Value.LocationName, "value")]
+		if key == nil || value == nil || !key.given {
+			return d.malformed(s, "")
+		}
+		d.check.enter(key.text)
+		d.check.enter("member")
+		elem := reflect.New(s.elem.goType).Elem()
+		if err := d.value(s.elem, value, elem); err != nil {
+			return err
+		}
+		d.check.leave(2)
+		v.SetMapIndex(reflect.ValueOf(key.text), elem)
+	}
+	return nil
+}
+
+// malformed is the error for a text that is no value of the shape, or a value where there should be
+// parts. AWS says little about it.
+func (d *queryDecoder) malformed(s *shape, text string) error {
+	switch {
+	case d.ec2 && hides(s):
+		return api.Errorf(api.Unserializable, "The value for parameter %s is invalid.", d.check.path())
+	case d.ec2:
+		return api.Errorf(api.Unserializable, "Value (%s) for parameter %s is invalid.", brief(text), d.check.path()) // source: aws, for other parameters
+	case s.kind == integer && text == "":
+		return api.Errorf(api.Unserializable, "missing value for decimal type") // source: aws
+	}
+	return api.Errorf(api.Unserializable, "") // source: aws
 }
 
 // orElse is a, or b when a is empty.
