@@ -108,7 +108,7 @@ func BenchmarkDispatch(b *testing.B) {
 }
 
 func BenchmarkDecodeJSON(b *testing.B) {
-	svc := newService(everyService[7])
+	svc := newService(everyService[8])
 	for _, name := range []string{"PutParameter", "SendCommand", "PutInventory"} {
 		op := svc.operations[name]
 		in := reflect.New(op.In)
@@ -126,7 +126,7 @@ func BenchmarkDecodeJSON(b *testing.B) {
 }
 
 func BenchmarkEncodeJSON(b *testing.B) {
-	svc := newService(everyService[7])
+	svc := newService(everyService[8])
 	for _, name := range []string{"GetParameter", "ListCommands"} {
 		op := svc.operations[name]
 		out := reflect.New(op.Out)

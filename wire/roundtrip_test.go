@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/cloudtrail"
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/api/ec2messages"
 	"github.com/vennel/vennel/api/iam"
@@ -32,7 +33,7 @@ import (
 var everyService = []api.Service{
 	ec2.Service(ec2.Unimplemented{}), ec2messages.Service(ec2messages.Unimplemented{}), iam.Service(iam.Unimplemented{}),
 	kms.Service(kms.Unimplemented{}), logs.Service(logs.Unimplemented{}), route53resolver.Service(route53resolver.Unimplemented{}),
-	s3.Service(s3.Unimplemented{}), ssm.Service(ssm.Unimplemented{}), ssmmessages.Service(ssmmessages.Unimplemented{}),
+	cloudtrail.Service(cloudtrail.Unimplemented{}), s3.Service(s3.Unimplemented{}), ssm.Service(ssm.Unimplemented{}), ssmmessages.Service(ssmmessages.Unimplemented{}),
 	sts.Service(sts.Unimplemented{}),
 }
 
