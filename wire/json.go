@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
@@ -31,6 +32,9 @@ func decodeJSON(body []byte, s *shape, v reflect.Value, c *checker) error {
 	d := jsonDecoder{
 		in:    jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)),
 		check: c,
+	}
+	if first := d.in.PeekKind(); first != '{' && first != '[' && first != 0 {
+		return unserializable(fmt.Errorf("the body is a %v", first))
 	}
 	if err := d.value(s, v); err != nil {
 		return unserializable(err)
@@ -88,8 +92,6 @@ func misfit(s *shape, found jsontext.Kind) error {
 		return api.Errorf(api.Unserializable, "Start of structure or map found where not expected.")
 	case found == '[':
 		return api.Errorf(api.Unserializable, "Start of list found where not expected")
-	case found == 'n':
-		return api.Errorf(api.Unserializable, "") // only a whole body that is null: elsewhere it is absent
 	case s.kind == structure:
 		return api.Errorf(api.Unserializable, "Expected null")
 	case s.kind == list:
