@@ -11,61 +11,109 @@ import (
 	"github.com/vennel/vennel/api"
 )
 
-// tree is a query with its dotted names taken apart: Tag.1.Key=a is tree.kids[Tag].kids[1].kids[Key].
-type tree struct {
-	text  string
-	given bool // text was given
-	kids  map[string]*tree
+// param is one parameter of a query.
+type param struct{ name, text string }
+
+// branch is the parameters of a query whose names begin alike: of Tag.1.Key=a and Tag.1.Value=b the
+// branch Tag has one branch, 1, which has two. It is a part of one sorted list, so that names which
+// are long or many take no more memory than they are worth.
+type branch struct {
+	params []param
+	at     int // where their names go on
 }
 
-// plant takes a query apart. Deeper names than any model has are refused.
-func plant(values url.Values) (*tree, error) {
-	root := new(tree)
+// plant sorts the parameters of a query; of those with one name the first counts. Deeper names than
+// any model has are refused.
+func plant(values url.Values) (branch, error) {
+	params := make([]param, 0, len(values))
 	for name, texts := range values {
 		if strings.Count(name, ".") > deepest {
-			return nil, api.Errorf(api.Unserializable, "")
+			return branch{}, api.Errorf(api.Unserializable, "")
 		}
-		t := root
-		for part := range strings.SplitSeq(name, ".") {
-			if t.kids == nil {
-				t.kids = map[string]*tree{}
-			}
-			if t.kids[part] == nil {
-				t.kids[part] = new(tree)
-			}
-			t = t.kids[part]
-		}
-		t.text, t.given = texts[0], true
+		params = append(params, param{name, texts[0]})
 	}
-	return root, nil
+	slices.SortFunc(params, func(a, b param) int { return compareNames(a.name, b.name) })
+	return branch{params: params}, nil
 }
 
-// items are the numbered kids in the order of their numbers, which may have gaps and begin
-// anywhere; ok is false when a kid is no number. source: guess
-func (t *tree) items() (items []*tree, ok bool) {
-	numbers := make([]int, 0, len(t.kids))
-	for name := range t.kids {
+// compareNames orders names so that those of a branch are side by side: a dot is before all else.
+func compareNames(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		switch {
+		case a[i] == b[i]:
+		case a[i] == '.':
+			return -1
+		case b[i] == '.':
+			return 1
+		default:
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return len(a) - len(b)
+}
+
+// part is the next part of a parameter's name.
+func (b branch) part(p param) string {
+	part, _, _ := strings.Cut(p.name[b.at:], ".")
+	return part
+}
+
+// text is what is given under the branch's own name.
+func (b branch) text() (text string, given bool) {
+	if len(b.params) == 0 || len(b.params[0].name) >= b.at {
+		return "", false
+	}
+	return b.params[0].text, true
+}
+
+// parts is the branch without its text.
+func (b branch) parts() branch {
+	if _, given := b.text(); given {
+		b.params = b.params[1:]
+	}
+	return b
+}
+
+// kid is the branch of a name, empty where there is none. The branch has no text.
+func (b branch) kid(name string) branch {
+	from, _ := slices.BinarySearchFunc(b.params, name, func(p param, name string) int { return strings.Compare(b.part(p), name) })
+	to := from
+	for to < len(b.params) && b.part(b.params[to]) == name {
+		to++
+	}
+	return branch{b.params[from:to], b.at + len(name) + 1}
+}
+
+// unwrapped is the branch under a name that stands between a list or map and its items. Clients of
+// flat lists leave it out.
+func (b branch) unwrapped(name string) branch {
+	if inner := b.kid(name); len(inner.params) > 0 && len(inner.params) == len(b.params) {
+		return inner.parts()
+	}
+	return b
+}
+
+// item is an item of a list or map.
+type item struct {
+	number int
+	branch
+}
+
+// items are the numbered branches in the order of their numbers, which may have gaps and begin
+// anywhere; ok is false when one is no number. source: guess
+func (b branch) items() (items []item, ok bool) {
+	for len(b.params) > 0 {
+		name := b.part(b.params[0])
 		n, err := strconv.Atoi(name)
 		if err != nil || n < 0 || strconv.Itoa(n) != name {
 			return nil, false
 		}
-		numbers = append(numbers, n)
+		one := b.kid(name)
+		items = append(items, item{n, one})
+		b.params = b.params[len(one.params):]
 	}
-	slices.Sort(numbers)
-	items = make([]*tree, len(numbers))
-	for i, n := range numbers {
-		items[i] = t.kids[strconv.Itoa(n)]
-	}
+	slices.SortFunc(items, func(a, b item) int { return a.number - b.number })
 	return items, true
-}
-
-// unwrapped is the tree under a name that stands between a list or map and its items. Clients of
-// flat lists leave it out.
-func (t *tree) unwrapped(name string) *tree {
-	if inner := t.kids[name]; inner != nil && len(t.kids) == 1 {
-		return inner
-	}
-	return t
 }
 
 // decodeQuery reads the query form of a shape into v and checks it. ec2 says which of the two
@@ -89,15 +137,15 @@ type queryDecoder struct {
 }
 
 // structure reads the members that were given, in the model's order.
-func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value) error {
+func (d *queryDecoder) structure(s *shape, b branch, v reflect.Value) error {
 	var seen fields
 	for _, m := range s.members {
 		name := m.wireName()
 		if d.ec2 {
 			name = m.ec2Name()
 		}
-		kid := t.kids[name]
-		if kid == nil {
+		kid := b.kid(name)
+		if len(kid.params) == 0 {
 			continue
 		}
 		seen.add(m)
@@ -114,30 +162,30 @@ func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value) error {
 }
 
 // value reads one value, which the place that holds it checks.
-func (d *queryDecoder) value(s *shape, t *tree, v reflect.Value) error {
-	if s.nested() && t.text != "" || !s.nested() && (t.kids != nil || !t.given) {
-		return d.malformed(s, t.text)
-	}
-	switch s.kind {
-	case structure:
-		return d.structure(s, t, v)
-	case list:
-		return d.list(s, t, v)
-	case mapping:
-		return d.mapping(s, t, v)
-	}
-	if !setText(s, "iso8601", t.text, v) {
-		return d.malformed(s, t.text)
+func (d *queryDecoder) value(s *shape, b branch, v reflect.Value) error {
+	in, given := b.text()
+	parts := b.parts()
+	switch {
+	case s.nested() && in != "", !s.nested() && (len(parts.params) > 0 || !given):
+		return d.malformed(s, in)
+	case s.kind == structure:
+		return d.structure(s, parts, v)
+	case s.kind == list:
+		return d.list(s, parts, v)
+	case s.kind == mapping:
+		return d.mapping(s, parts, v)
+	case !setText(s, "iso8601", in, v):
+		return d.malformed(s, in)
 	}
 	return nil
 }
 
 // list reads the items of a list. An empty text is an empty list.
-func (d *queryDecoder) list(s *shape, t *tree, v reflect.Value) error {
+func (d *queryDecoder) list(s *shape, b branch, v reflect.Value) error {
 	if !d.ec2 && !s.Flattened {
-		t = t.unwrapped(orElse(s.Member.LocationName, "member"))
+		b = b.unwrapped(orElse(s.Member.LocationName, "member"))
 	}
-	items, ok := t.items()
+	items, ok := b.items()
 	if !ok {
 		return d.malformed(s, "")
 	}
@@ -145,7 +193,7 @@ func (d *queryDecoder) list(s *shape, t *tree, v reflect.Value) error {
 	for i, item := range items {
 		d.check.item(i)
 		d.check.enter("member")
-		if err := d.value(s.elem, item, v.Index(i)); err != nil {
+		if err := d.value(s.elem, item.branch, v.Index(i)); err != nil {
 			return err
 		}
 		d.check.leave(2)
@@ -154,25 +202,26 @@ func (d *queryDecoder) list(s *shape, t *tree, v reflect.Value) error {
 }
 
 // mapping reads the entries of a map.
-func (d *queryDecoder) mapping(s *shape, t *tree, v reflect.Value) error {
-	items, ok := t.unwrapped("entry").items()
+func (d *queryDecoder) mapping(s *shape, b branch, v reflect.Value) error {
+	items, ok := b.unwrapped("entry").items()
 	if !ok {
 		return d.malformed(s, "")
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
 	for _, item := range items {
-		key, value := item.kids[orElse(s.Key.LocationName, "key")], item.kids[orElse(s.Value.LocationName, "value")]
-		if key == nil || value == nil || !key.given {
+		parts := item.parts()
+		key, given := parts.kid(orElse(s.Key.LocationName, "key")).text()
+		if !given {
 			return d.malformed(s, "")
 		}
-		d.check.enter(key.text)
+		d.check.enter(key)
 		d.check.enter("member")
 		elem := reflect.New(s.elem.goType).Elem()
-		if err := d.value(s.elem, value, elem); err != nil {
+		if err := d.value(s.elem, parts.kid(orElse(s.Value.LocationName, "value")), elem); err != nil {
 			return err
 		}
 		d.check.leave(2)
-		v.SetMapIndex(reflect.ValueOf(key.text), elem)
+		v.SetMapIndex(reflect.ValueOf(key), elem)
 	}
 	return nil
 }
