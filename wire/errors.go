@@ -115,7 +115,6 @@ func (s *service) resolve(err error, op *operation) *api.Error {
 			out.Message = s.unknown(out.Message, s.model.Metadata.APIVersion)
 		}
 		out.Code, out.Status = s.code(out.Reason, op)
-		out.Fault = out.Status >= http.StatusInternalServerError
 	}
 	if out.Status == 0 {
 		out.Status = http.StatusBadRequest
@@ -123,6 +122,7 @@ func (s *service) resolve(err error, op *operation) *api.Error {
 			out.Status = http.StatusInternalServerError
 		}
 	}
+	out.Fault = out.Fault || out.Status >= http.StatusInternalServerError
 	return &out
 }
 
@@ -153,11 +153,15 @@ func (s *service) unknown(name, version string) string {
 	return ""
 }
 
-// messageMember is the name under which a JSON error carries its message: the model's, where the
-// error is modelled. source: aws, for SerializationException
+// messageMember is the name under which a JSON error carries its message: the model's for the
+// service's own errors, and for those that all share what AWS was seen to send.
 func (s *service) messageMember(e *api.Error) string {
-	if e.Reason == api.Unserializable {
-		return "Message"
+	switch e.Reason {
+	case "":
+	case api.Unserializable, api.AccessDenied:
+		return "Message" // source: aws
+	default:
+		return "message" // source: aws
 	}
 	if shape := s.errorShapes[e.Code]; shape != nil {
 		for _, m := range shape.Members {
