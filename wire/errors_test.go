@@ -210,7 +210,9 @@ func TestOurFaults(t *testing.T) {
 		"plain error":         func(context.Context) error { return errors.New("secret: /var/lib") },
 		"error with a reason": func(context.Context) error { return api.Errorf(api.Internal, "secret: /var/lib") },
 		"error without one":   func(context.Context) error { return &api.Error{Message: "secret: /var/lib"} },
-		"unknown reason":      func(context.Context) error { return &api.Error{Reason: "secret: /var/lib", Message: "secret: /var/lib"} },
+		"unknown reason": func(context.Context) error {
+			return &api.Error{Reason: "secret: /var/lib", Message: "secret: /var/lib"}
+		},
 		"panic":               func(context.Context) error { panic("secret: /var/lib") },
 		"panic with an error": func(context.Context) error { panic(errors.New("secret: /var/lib")) },
 		"nil map":             func(context.Context) error { var m map[string]int; m["secret: /var/lib"] = 1; return nil },
