@@ -167,9 +167,7 @@ func (s *stream) Accept(in any) error {
 // opening reads the first message, a text. Pings do not lengthen the time for it.
 func (s *stream) opening(in any) error {
 	s.conn.SetReadLimit(mostOpening)
-	if err := s.conn.SetReadDeadline(time.Now().Add(openingWait)); err != nil {
-		return err
-	}
+	s.wait(openingWait)
 	kind, body, err := s.conn.ReadMessage()
 	switch {
 	case errors.Is(err, websocket.ErrReadLimit):
@@ -184,8 +182,13 @@ func (s *stream) opening(in any) error {
 	}
 	s.opened = true
 	s.conn.SetReadLimit(frameOverhead + mostFramePayload)
-	return s.conn.SetReadDeadline(time.Now().Add(streamSilence))
+	s.wait(streamSilence)
+	return nil
 }
+
+// wait gives the peer some time for its next words. Where the connection is gone the next read says
+// so.
+func (s *stream) wait(d time.Duration) { _ = s.conn.SetReadDeadline(time.Now().Add(d)) }
 
 // pong answers a ping, which also proves that the peer lives. A flood of them ends the stream.
 func (s *stream) pong(data string) error {
@@ -197,9 +200,7 @@ func (s *stream) pong(data string) error {
 		return errPings
 	}
 	if s.opened {
-		if err := s.conn.SetReadDeadline(now.Add(streamSilence)); err != nil {
-			return err
-		}
+		s.wait(streamSilence)
 	}
 	// A pong that must wait behind a long message is not worth the stream.
 	_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), now.Add(controlWrite))
@@ -224,9 +225,7 @@ func (s *stream) Receive() (*api.Message, error) {
 	if err != nil {
 		return nil, api.Errorf(api.Unserializable, "%v", err)
 	}
-	if s.conn.SetReadDeadline(time.Now().Add(streamSilence)) != nil {
-		return nil, io.EOF
-	}
+	s.wait(streamSilence)
 	return m, nil
 }
 
