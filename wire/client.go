@@ -28,8 +28,11 @@ type Client struct {
 	UserAgent string
 }
 
-// mostAnswer bounds the answer that a client reads.
-const mostAnswer = 16 << 20
+// The bounds of an answer that a client reads, in bytes and in elements of XML.
+const (
+	mostAnswer         = 16 << 20
+	mostAnswerElements = 1 << 20
+)
 
 // Call calls an operation; in and out point to its generated structs. An error that the service
 // answered is an *api.Error with Code, Message and Status.
@@ -223,7 +226,7 @@ func parseAnswer(protocol string, op *model.Operation, s *shape, v reflect.Value
 			return nil
 		}
 	}
-	root, err := parseXML(body, mostAnswer)
+	root, err := parseXML(body, mostAnswerElements)
 	if err != nil {
 		return err
 	}
@@ -287,7 +290,7 @@ func parseError(protocol string, status int, body []byte) error {
 				}
 			}
 		}
-	} else if root, err := parseXML(body, mostElements); err == nil {
+	} else if root, err := parseXML(body, mostAnswerElements); err == nil {
 		e.Code = root.name
 		for at := root; at != nil; at = first(at.kid("Errors"), at.kid("Error")) {
 			if code := at.kid("Code"); code != nil {

@@ -323,7 +323,9 @@ func TestStreamOpening(t *testing.T) {
 					_, _, err := conn.ReadMessage()
 					ended <- err
 				}()
-				go c.send(conn)
+				sent := make(chan struct{})
+				go func() { c.send(conn); close(sent) }()
+				defer func() { _ = conn.Close(); <-sent }()
 				err = <-accepted
 				if name := <-got; name != "mi-0123456789abcdef0" {
 					t.Errorf("the channel became %s", name)
@@ -377,10 +379,15 @@ func TestStreamMalformedFrames(t *testing.T) {
 			t.Errorf("a text: %v", err)
 		}
 		p = c.open(t)
-		go func() { _ = p.WriteMessage(websocket.BinaryMessage, make([]byte, frameOverhead+mostFramePayload+1)) }()
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			_ = p.WriteMessage(websocket.BinaryMessage, make([]byte, frameOverhead+mostFramePayload+1)) // it cannot be sent whole
+		}()
 		if err := <-p.ended; !closedWith(err, websocket.CloseMessageTooBig, "") {
 			t.Errorf("too large: %v", err)
 		}
+		<-sent
 		p = c.open(t)
 		raw := p.NetConn()
 		_, _ = raw.Write([]byte{0x82, 0x01, 'x'}) // a client's frame must be masked
@@ -464,18 +471,19 @@ func TestStreamSilence(t *testing.T) {
 		}
 		p := c.open(t)
 		begin = time.Now()
+		sent := make(chan struct{})
 		go func() {
-			_, _ = p.NetConn().Write([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0})
-			for range 4096 {
+			defer close(sent)
+			_, err := p.NetConn().Write([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0})
+			for err == nil {
 				time.Sleep(time.Second)
-				if _, err := p.NetConn().Write([]byte{0}); err != nil {
-					return
-				}
+				_, err = p.NetConn().Write([]byte{0})
 			}
 		}()
 		if err := <-ended; !errors.Is(err, io.EOF) || time.Since(begin) > streamSilence+time.Second {
 			t.Errorf("a slow peer was dropped after %v with %v", time.Since(begin), err)
 		}
+		<-sent
 	})
 }
 
