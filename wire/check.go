@@ -21,6 +21,7 @@ type checker struct {
 	requiredOnly bool // EC2 words all else by hand too
 
 	at         []step // where the decoder is
+	room       [12]step
 	violations []violation
 	more       int    // violations that are only counted
 	missing    string // path of the first absent required member
@@ -37,9 +38,13 @@ type violation struct{ at, text string }
 
 // enter goes to a part of the value, by its name.
 func (c *checker) enter(name string) {
-	if c != nil {
-		c.at = append(c.at, step{name: name})
+	if c == nil {
+		return
 	}
+	if c.at == nil {
+		c.at = c.room[:0]
+	}
+	c.at = append(c.at, step{name: name})
 }
 
 // item goes to an item of a list, counted from 0.

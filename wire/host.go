@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"net"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -18,7 +17,7 @@ type hostName struct {
 var goodRegion = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
 
 // awsDomains are the domains of AWS's endpoints. source: aws-facts B.15
-var awsDomains = [][]string{{"amazonaws", "com"}, {"amazonaws", "com", "cn"}, {"api", "aws"}}
+var awsDomains = []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"}
 
 // parseHost takes a host name apart:
 //
@@ -29,20 +28,23 @@ var awsDomains = [][]string{{"amazonaws", "com"}, {"amazonaws", "com", "cn"}, {"
 //
 // A name of something else gives the zero value.
 func parseHost(host string, serves func(service string) bool) hostName {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	name := hostOf(host)
+	if name == "" {
 		return hostName{}
 	}
-	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
-	domain, aws := 1, false // a domain of one's own has one label or more
-	for _, known := range awsDomains {
-		if n := len(labels) - len(known); n > 0 && strings.Join(labels[n:], ".") == strings.Join(known, ".") {
-			domain, aws = len(known), true
+	aws := false
+	for _, domain := range awsDomains {
+		if front, ok := strings.CutSuffix(name, domain); ok {
+			name, aws = front, true
 		}
 	}
-	front := labels[:len(labels)-domain]
+	if !aws { // a domain of one's own has one label or more
+		name = name[:max(0, strings.LastIndexByte(name, '.'))]
+	}
+	if name == "" {
+		return hostName{}
+	}
+	front := strings.Split(name, ".")
 	at := serviceAt(front, aws, serves)
 	if at < 0 {
 		return hostName{}
@@ -62,13 +64,31 @@ func parseHost(host string, serves func(service string) bool) hostName {
 	return hostName{service: service, region: region, bucket: bucketOf(front[:at]), aws: aws}
 }
 
+// hostOf is the name of a host in lower case, without its port; "" for an address.
+func hostOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		if strings.IndexByte(host, ':') != i { // an IPv6 address
+			return ""
+		}
+		host = host[:i]
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "" || host[len(host)-1] >= '0' && host[len(host)-1] <= '9' && isAddress(host) {
+		return ""
+	}
+	return host
+}
+
+// isAddress says whether a host is an IPv4 address.
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
 // serviceAt finds the label of a served service, or gives -1. It is the first, or the second after
 // an endpoint's own. S3's may stand further on, after a bucket's, which may look like a service's;
 // and under AWS's domains a bucket's may even look like S3's own.
 func serviceAt(front []string, aws bool, serves func(string) bool) int {
-	if len(front) == 0 {
-		return -1
-	}
 	first := 0
 	if len(front) > 1 && strings.HasPrefix(front[0], "vpce-") {
 		first = 1

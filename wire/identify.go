@@ -97,9 +97,8 @@ const mostBody = 2 << 20
 
 // readBody reads a body whole. length is what the client announced, -1 if it did not.
 func readBody(src io.Reader, length int64) ([]byte, error) {
-	tooLarge := api.Errorf(api.TooLarge, "The request is larger than %d bytes", mostBody)
-	if length > mostBody {
-		return nil, tooLarge // before the client is told to go on
+	if length > mostBody { // before the client is told to go on
+		return nil, tooLarge()
 	}
 	var b bytes.Buffer
 	if length > 0 {
@@ -112,9 +111,14 @@ func readBody(src io.Reader, length int64) ([]byte, error) {
 		return nil, &api.Error{Reason: api.Unserializable, Message: "The request body ended early", Cause: err}
 	}
 	if b.Len() > mostBody {
-		return nil, tooLarge
+		return nil, tooLarge()
 	}
 	return b.Bytes(), nil
+}
+
+// tooLarge is the error of a body over the limit.
+func tooLarge() error {
+	return api.Errorf(api.TooLarge, "The request is larger than %d bytes", mostBody)
 }
 
 // pieceWait is how long the next piece of an upload may take.

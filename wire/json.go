@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,10 +30,11 @@ func decodeJSON(body []byte, s *shape, v reflect.Value, c *checker) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}")
 	}
-	d := jsonDecoder{
-		in:    jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)),
-		check: c,
-	}
+	in := decoders.Get().(*tokenizer)
+	defer in.done()
+	in.buffer = *bytes.NewBuffer(body)
+	in.Reset(&in.buffer, jsontext.AllowDuplicateNames(true))
+	d := jsonDecoder{in: in, check: c}
 	if first := d.in.PeekKind(); first != '{' && first != '[' && first != 0 {
 		return unserializable(fmt.Errorf("the body is a %v", first))
 	}
@@ -54,9 +56,25 @@ func unserializable(cause error) error {
 	return &api.Error{Reason: api.Unserializable, Cause: cause}
 }
 
+// tokenizer is a reader of JSON tokens, used again and again.
+type tokenizer struct {
+	jsontext.Decoder
+	buffer bytes.Buffer
+}
+
+// decoders are the tokenizers that are not in use.
+var decoders = sync.Pool{New: func() any { return new(tokenizer) }}
+
+// done lets go of the text.
+func (t *tokenizer) done() {
+	t.buffer = bytes.Buffer{}
+	t.Reset(&t.buffer)
+	decoders.Put(t)
+}
+
 // jsonDecoder walks a shape along the tokens of a JSON text.
 type jsonDecoder struct {
-	in    *jsontext.Decoder
+	in    *tokenizer
 	check *checker
 }
 

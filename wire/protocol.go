@@ -92,7 +92,7 @@ func findPath(rq *request) (*operation, error) {
 	if rq.bucket != "" {
 		path = "/" + url.PathEscape(rq.bucket) + path
 	}
-	op, labels := findRoute(rq.svc.routes, rq.Method, path, rq.URL.Query(), rq.Header)
+	op, labels := findRoute(rq.svc.routes, rq.Method, path, rq.query(), rq.Header)
 	if op == nil {
 		return nil, api.NotBuilt(rq.Method + " " + rq.URL.Path)
 	}
@@ -159,7 +159,7 @@ func readRESTXML(rq *request, s *shape, v reflect.Value) error {
 
 // writeJSON writes an awsJson answer.
 func writeJSON(rs *response, svc *service, op *operation, v reflect.Value) error {
-	rs.header.Set("Content-Type", "application/x-amz-json-"+orElse(svc.model.Metadata.JSONVersion, "1.1"))
+	rs.header.Set("Content-Type", svc.jsonType)
 	if s := op.out(); s != nil {
 		rs.body = appendJSON(rs.body, s, v)
 	} else {
@@ -253,7 +253,7 @@ func writeRESTXML(rs *response, svc *service, op *operation, v reflect.Value) er
 
 // failJSON writes {"__type": …, "message": …} and the error's further members.
 func failJSON(rs *response, svc *service, e *api.Error) {
-	rs.header.Set("Content-Type", "application/x-amz-json-"+orElse(svc.model.Metadata.JSONVersion, "1.1"))
+	rs.header.Set("Content-Type", svc.jsonType)
 	fields := map[string]any{}
 	maps.Copy(fields, e.Fields)
 	fields["__type"] = e.Code

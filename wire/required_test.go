@@ -168,7 +168,9 @@ func without(t *testing.T, svc *service, op *operation, in reflect.Value, p plac
 	got := reflect.New(op.In)
 	rq := &request{Request: httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body)), svc: svc, op: op, body: body}
 	rq.Header = r.Header
-	rq.form, _ = url.ParseQuery(string(body))
+	if svc.isQuery() {
+		rq.form, _ = url.ParseQuery(string(body))
+	}
 	if found, err := svc.protocol.find(rq); found != op {
 		return fmt.Errorf("found %v, %v", found, err)
 	}

@@ -109,7 +109,7 @@ func findRoute(routes []route, method, path string, query url.Values, header htt
 
 // decodeOutside reads the members of an input that travel outside the body, and checks them.
 func decodeOutside(rq *request, s *shape, v reflect.Value, c *checker) error {
-	query := rq.URL.Query()
+	query := rq.query()
 	for _, m := range s.members {
 		if m.inBody() {
 			continue

@@ -87,8 +87,11 @@ func TestRequestsRoundTrip(t *testing.T) {
 func receive(svc *service, op *operation, r *http.Request, body []byte, v reflect.Value) error {
 	rq := &request{Request: httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body)), svc: svc, body: body}
 	rq.Header = r.Header
-	form, err := url.ParseQuery(string(body))
-	if err == nil {
+	if svc.isQuery() {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return err
+		}
 		rq.form = form
 	}
 	found, err := svc.protocol.find(rq)

@@ -19,6 +19,7 @@ type service struct {
 	operations  map[string]*operation
 	routes      []route                 // of the REST protocols
 	errorShapes map[string]*model.Shape // by code
+	jsonType    string                  // the content type of JSON
 }
 
 // operation is one operation with its shapes, which are bound when it is first called.
@@ -35,6 +36,7 @@ func newService(s api.Service) *service {
 	m := model.Load(s.Name)
 	svc := &service{
 		Service: s, model: m, operations: map[string]*operation{}, errorShapes: errorShapes(m),
+		jsonType: "application/x-amz-json-" + orElse(m.Metadata.JSONVersion, "1.1"),
 		protocol: protocols[m.Metadata.Protocol], answer: protocols[orElse(m.Metadata.ResponseProtocol, m.Metadata.Protocol)],
 	}
 	b := &binder{model: m, done: map[bound]*shape{}}

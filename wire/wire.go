@@ -104,12 +104,23 @@ type request struct {
 	sig    *sigv4.Signature  // nil for an unsigned request
 	body   []byte            // what has been read of it
 	upload *sigv4.Body       // the body of an S3 upload, which is not read
-	form   url.Values        // of the query protocols
+	form   url.Values        // the parameters; of the REST protocols once asked for
 	bucket string            // that the host name gives
 	op     *operation        // once found
 	labels map[string]string // in the path, of the REST protocols
 	in     reflect.Value     // the input, once decoded; a struct
 }
+
+// query is the parameters in the URI of a REST request.
+func (rq *request) query() url.Values {
+	if rq.form == nil {
+		rq.form = rq.URL.Query()
+	}
+	return rq.form
+}
+
+// firstBody is the room for an answer that most fit in.
+const firstBody = 1024
 
 // response is an answer before it is sent.
 type response struct {
@@ -126,7 +137,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		RequestID: uuid.NewString(), Time: time.Now(), Region: m.Region, Host: r.Host, UserAgent: r.UserAgent(), TLS: r.TLS != nil,
 		SourceIP: addrOf(r.RemoteAddr), Principal: Anonymous{},
 	}}
-	rs := &response{status: http.StatusOK, header: w.Header()}
+	rs := &response{status: http.StatusOK, header: w.Header(), body: make([]byte, 0, firstBody)}
 	rs.header.Set(requestIDHeader, rq.call.RequestID)
 	ctx := api.WithCall(r.Context(), rq.call)
 
