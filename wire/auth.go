@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/http"
 	"net/netip"
-	"time"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/wire/sigv4"
@@ -29,46 +29,53 @@ func (Anonymous) KeyID() string { return "" }
 // Type is the audit trail's word.
 func (Anonymous) Type() string { return "Anonymous" }
 
+// The values of an operation's authtype that make it more than signed by a user or a session.
+const (
+	authNone     = "none"     // unsigned
+	authOptional = "optional" // unsigned or signed
+	authNode     = "node"     // signed, also with a node's own key
+)
+
 // verify finds out who makes a request, and refuses it when the signature does not prove it. Only
-// the operations that the model says so of may come unsigned, or signed by a node's own key.
-func (m *Mux) verify(ctx context.Context, rq *request, op *operation, sig *sigv4.Signature) error {
-	auth := ""
-	if op != nil {
-		auth = op.model.AuthType
-	}
-	if sig == nil {
-		rq.call.Principal = Anonymous{}
-		if auth == "none" || auth == "optional" || rq.call.Service == "s3" {
+// the operations that the model says so of may come unsigned, or signed by a node's own key; and
+// those of S3, where a bucket's policy may let anybody in.
+func (m *Mux) verify(ctx context.Context, rq *request) error {
+	auth := rq.op.model.AuthType
+	if rq.sig == nil {
+		if auth == authNone || auth == authOptional || rq.svc.Name == "s3" {
 			return nil
 		}
-		return signatureError(rq.call.Service, sigv4.NotSigned())
+		return sigv4.NotSigned()
 	}
-	key, principal, err := m.Credentials.Lookup(ctx, sig.KeyID, sig.SessionToken)
+	key, principal, err := m.Credentials.Lookup(ctx, rq.sig.KeyID, rq.sig.SessionToken)
 	if err != nil {
-		return lookupError(rq.call.Service, sig, err)
+		return lookupError(rq.sig, err)
 	}
-	if key.Public != nil && auth != "node" {
-		return signatureError(rq.call.Service, sig.UnknownKey())
+	if key.Public != nil && auth != authNode {
+		return rq.sig.UnknownKey()
 	}
-	sum := sigv4.Hash(sha256.Sum256(rq.body))
-	err = sig.Verify(rq.Request, &sum, key, time.Now(), sigv4.Options{Region: rq.call.Region, Service: rq.call.Service, Keys: m.keys})
+	var sum *sigv4.Hash
+	if rq.svc.Name != "s3" { // whose body is checked as it is read
+		h := sigv4.Hash(sha256.Sum256(rq.body))
+		sum = &h
+	}
+	err = rq.sig.Verify(rq.Request, sum, key, rq.call.Time, sigv4.Options{Region: rq.call.Region, Service: rq.svc.Name, Keys: m.keys})
 	if err != nil {
-		return signatureError(rq.call.Service, err)
+		return err
 	}
 	rq.call.Principal, rq.call.Account = principal, principal.AccountID()
 	return nil
 }
 
 // lookupError puts an unknown or expired key into the words of the signature's service.
-func lookupError(service string, sig *sigv4.Signature, err error) error {
+func lookupError(sig *sigv4.Signature, err error) error {
 	e, ok := errors.AsType[*api.Error](err)
 	switch {
 	case ok && e.Message != "":
-		return err
 	case ok && e.Reason == api.BadToken:
-		return signatureError(service, sig.UnknownKey())
+		return sig.UnknownKey()
 	case ok && e.Reason == api.ExpiredToken:
-		return signatureError(service, sig.ExpiredToken())
+		return sig.ExpiredToken()
 	}
 	return err
 }
@@ -92,38 +99,60 @@ var reasons = map[sigv4.Reason]api.Reason{
 	sigv4.BadPayload:       api.BadSignature,
 }
 
-// s3Codes are S3's own codes where it tells more apart than the others do.
-var s3Codes = map[sigv4.Reason]string{
-	sigv4.Ambiguous:       "InvalidArgument",
-	sigv4.Unsupported:     "InvalidRequest",
-	sigv4.PayloadMismatch: "XAmzContentSHA256Mismatch",
-	sigv4.BadPayload:      "InvalidRequest",
-	sigv4.MissingLength:   "MissingContentLength",
-	sigv4.IncompleteBody:  "IncompleteBody",
-	sigv4.BadChunkSize:    "InvalidChunkSizeError",
-	sigv4.BadTrailer:      "MalformedTrailerError",
-	sigv4.BadDigest:       "BadDigest",
+// s3Refusal is a code of S3's own, where it tells more apart than the others do.
+type s3Refusal struct {
+	code   string
+	status int
+}
+
+// The codes of S3 that depend on where the signature is.
+var (
+	malformedHeader = s3Refusal{"AuthorizationHeaderMalformed", http.StatusBadRequest}
+	malformedQuery  = s3Refusal{"AuthorizationQueryParametersError", http.StatusBadRequest}
+	accessDenied    = s3Refusal{"AccessDenied", http.StatusForbidden}
+)
+
+// s3Refusals are S3's codes for a signature in the header. source: sigv4's table of reasons
+var s3Refusals = map[sigv4.Reason]s3Refusal{
+	sigv4.Incomplete:       malformedHeader,
+	sigv4.Ambiguous:        {"InvalidArgument", http.StatusBadRequest},
+	sigv4.Unsupported:      {"InvalidRequest", http.StatusBadRequest},
+	sigv4.BadDate:          accessDenied,
+	sigv4.BadScope:         malformedHeader,
+	sigv4.HeadersNotSigned: accessDenied,
+	sigv4.InvalidToken:     {"InvalidToken", http.StatusBadRequest},
+	sigv4.PayloadMismatch:  {"XAmzContentSHA256Mismatch", http.StatusBadRequest},
+	sigv4.BadPayload:       {"InvalidRequest", http.StatusBadRequest},
+	sigv4.MissingLength:    {"MissingContentLength", http.StatusLengthRequired},
+	sigv4.IncompleteBody:   {"IncompleteBody", http.StatusBadRequest},
+	sigv4.BadChunkSize:     {"InvalidChunkSizeError", http.StatusBadRequest},
+	sigv4.BadTrailer:       {"MalformedTrailerError", http.StatusBadRequest},
+	sigv4.BadDigest:        {"BadDigest", http.StatusBadRequest},
+}
+
+// s3Presigned are S3's codes for a signature in the query, where they are others.
+var s3Presigned = map[sigv4.Reason]s3Refusal{
+	sigv4.Incomplete: malformedQuery,
+	sigv4.BadDate:    malformedQuery,
+	sigv4.BadScope:   malformedQuery,
+	sigv4.Skewed:     accessDenied,
+	sigv4.Expired:    accessDenied,
 }
 
 // signatureError turns a refusal of sigv4 into an error of ours.
-func signatureError(service string, err error) error {
-	e, ok := errors.AsType[*sigv4.Error](err)
-	if !ok {
-		return err
-	}
+func (s *service) signatureError(e *sigv4.Error) *api.Error {
 	out := &api.Error{Reason: reasons[e.Reason], Message: e.Message}
-	if service == "s3" {
-		out.Code = s3Codes[e.Reason]
-		switch {
-		case e.Presigned && out.Reason == api.RequestExpired:
-			out.Reason = api.AccessDenied
-		case e.Presigned && out.Reason == api.IncompleteSignature:
-			out.Code = "AuthorizationQueryParametersError"
-		}
-	}
 	for _, f := range e.Fields {
 		out = out.With(f.Name, f.Value)
 	}
+	if s.Name != "s3" {
+		return out
+	}
+	refusal, ok := s3Presigned[e.Reason]
+	if !ok || !e.Presigned {
+		refusal = s3Refusals[e.Reason]
+	}
+	out.Code, out.Status = refusal.code, refusal.status
 	return out
 }
 

@@ -28,8 +28,11 @@ type Client struct {
 	UserAgent string
 }
 
-// mostAnswer bounds the answer that a client reads.
-const mostAnswer = 16 << 20
+// The bounds of an answer that a client reads, in bytes and in elements of XML.
+const (
+	mostAnswer         = 16 << 20
+	mostAnswerElements = 1 << 20
+)
 
 // Call calls an operation; in and out point to its generated structs. An error that the service
 // answered is an *api.Error with Code, Message and Status.
@@ -37,7 +40,7 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 	m := model.Load(c.Service)
 	op := m.Operations[operation]
 	if op == nil {
-		return fmt.Errorf("wire: %s has no operation %s", c.Service, operation)
+		return noOperation(c.Service, operation)
 	}
 	request, body, err := c.request(ctx, m, op, reflect.ValueOf(in).Elem())
 	if err != nil {
@@ -56,9 +59,12 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 		return err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer+1))
 	if err != nil {
 		return err
+	}
+	if len(answer) > mostAnswer {
+		return fmt.Errorf("wire: %s answered with more than %d bytes", operation, mostAnswer)
 	}
 	protocol := orElse(m.Metadata.ResponseProtocol, m.Metadata.Protocol)
 	if response.StatusCode/100 != 2 {
@@ -106,7 +112,7 @@ func (c *Client) request(ctx context.Context, m *model.Service, op *model.Operat
 		header.Set("X-Amz-Target", m.Metadata.TargetPrefix+"."+op.Name)
 		body = []byte("{}")
 		if s != nil {
-			body, err = appendJSON(nil, s, in)
+			body = appendJSON(nil, s, in)
 		}
 	case "query", "ec2":
 		header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
@@ -194,11 +200,11 @@ func encodeRESTBody(m *model.Service, op *model.Operation, s *shape, in reflect.
 		case p.kind == text:
 			return []byte(f.String()), nil
 		}
-		root, v, name, space = p.shape, f, orElse(p.ref.LocationName, p.ref.Shape), p.ref.XMLNamespace
+		root, v, name, space = p.shape, f, p.rootName(), p.ref.XMLNamespace
 	}
 	if m.Metadata.Protocol == "rest-json" {
 		header.Set("Content-Type", "application/json")
-		return appendJSON(nil, root, v)
+		return appendJSON(nil, root, v), nil
 	}
 	header.Set("Content-Type", "application/xml")
 	return appendElement(nil, name, root, v, space), nil
@@ -220,7 +226,7 @@ func parseAnswer(protocol string, op *model.Operation, s *shape, v reflect.Value
 			return nil
 		}
 	}
-	root, err := parseXML(body)
+	root, err := parseXML(body, mostAnswerElements)
 	if err != nil {
 		return err
 	}
@@ -230,9 +236,9 @@ func parseAnswer(protocol string, op *model.Operation, s *shape, v reflect.Value
 		}
 	}
 	if p := s.payload; p != nil {
-		return decodeXML(root, p.shape, p.field(v))
+		return xmlDecoder{}.value(root, p.shape, p.field(v))
 	}
-	return decodeXML(root, s, v)
+	return xmlDecoder{}.value(root, s, v)
 }
 
 // parseOutside reads what an answer carries in headers and status, and a payload that is not
@@ -241,21 +247,11 @@ func parseOutside(s *shape, v reflect.Value, r *http.Response, body []byte) (don
 	for _, m := range s.members {
 		switch in := r.Header.Get(m.wireName()); m.ref.Location {
 		case "header":
-			if in != "" {
-				if err := setText(m.shape, "rfc822", in, m.field(v), nil); err != nil {
-					return false, err
-				}
+			if in != "" && !setText(m.shape, "rfc822", in, m.field(v)) {
+				return false, fmt.Errorf("wire: the answer's header %s is %q", m.wireName(), in)
 			}
 		case "headers":
-			f := m.field(v)
-			for name := range r.Header {
-				if rest, ok := cutFold(name, m.wireName()); ok {
-					if f.IsNil() {
-						f.Set(reflect.MakeMap(f.Type()))
-					}
-					f.SetMapIndex(reflect.ValueOf(strings.ToLower(rest)), reflect.ValueOf(r.Header.Get(name)))
-				}
-			}
+			setHeaders(m, r.Header, v)
 		case "statusCode":
 			m.field(v).SetInt(int64(r.StatusCode))
 		}
@@ -294,7 +290,7 @@ func parseError(protocol string, status int, body []byte) error {
 				}
 			}
 		}
-	} else if root, err := parseXML(body); err == nil {
+	} else if root, err := parseXML(body, mostAnswerElements); err == nil {
 		e.Code = root.name
 		for at := root; at != nil; at = first(at.kid("Errors"), at.kid("Error")) {
 			if code := at.kid("Code"); code != nil {
@@ -320,11 +316,19 @@ func first(a, b *element) *element {
 	return a
 }
 
+// noOperation is the error of a name that the model lacks.
+func noOperation(service, operation string) error {
+	return fmt.Errorf("wire: %s has no operation %s", service, operation)
+}
+
 // ReadInput reads the JSON form of an operation's input into in, as documents and scripts write it,
 // whatever protocol the service speaks.
 func ReadInput(service, operation string, text []byte, in any) error {
 	op := model.Load(service).Operations[operation]
-	if op.Input == nil {
+	switch {
+	case op == nil:
+		return noOperation(service, operation)
+	case op.Input == nil:
 		return nil
 	}
 	v := reflect.ValueOf(in).Elem()
@@ -334,11 +338,14 @@ func ReadInput(service, operation string, text []byte, in any) error {
 // WriteOutput writes an operation's output as JSON, whatever protocol the service speaks.
 func WriteOutput(service, operation string, out any) ([]byte, error) {
 	op := model.Load(service).Operations[operation]
-	if op.Output == nil {
+	switch {
+	case op == nil:
+		return nil, noOperation(service, operation)
+	case op.Output == nil:
 		return []byte("{}"), nil
 	}
 	v := reflect.ValueOf(out).Elem()
-	return appendJSON(nil, everywhere(shapeOf(service, op.Output.Shape, v.Type())), v)
+	return appendJSON(nil, everywhere(shapeOf(service, op.Output.Shape, v.Type())), v), nil
 }
 
 // everywhere is a structure whose members are all in the body.

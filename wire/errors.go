@@ -1,12 +1,14 @@
 package wire
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/vennel/vennel/api"
-	"github.com/vennel/vennel/api/model"
+	"github.com/vennel/vennel/wire/sigv4"
 )
 
 // dialect is how a family of protocols names the errors that all services share.
@@ -89,17 +91,30 @@ var (
 )
 
 // resolve gives an error the code, status and message that the service's protocol has for it.
-// Whatever is not an *api.Error is our own fault: its text is for the log alone.
+// Whatever is neither an *api.Error nor a refusal of a signature is our own fault: its text, like
+// that of any internal error, is for the log alone.
 func (s *service) resolve(err error, op *operation) *api.Error {
-	e, ok := errors.AsType[*api.Error](err)
-	if !ok {
-		e = &api.Error{Reason: api.Internal, Message: "An internal error occurred", Fault: true, Cause: err}
+	var out api.Error
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		out = *e
+	} else if e, ok := errors.AsType[*sigv4.Error](err); ok {
+		out = *s.signatureError(e)
+	} else if errors.Is(err, context.Canceled) { // the server stops, or the client is gone
+		out = api.Error{Reason: api.Unavailable, Message: "The service is not available", Cause: err}
+	} else {
+		out = api.Error{Reason: api.Internal, Cause: err}
 	}
-	out := *e
 	if out.Code == "" {
-		out.Code, out.Status = s.code(e.Reason, op)
-		out.Fault = out.Status >= 500
-		out.Message = s.words(e)
+		if _, known := s.protocol.dialect[out.Reason]; !known {
+			out.Reason = api.Internal // an error that somebody forgot to name
+		}
+		if out.Reason == api.Internal {
+			out.Message, out.Cause = "An internal error occurred", err
+		}
+		if out.Reason == api.UnknownOperation {
+			out.Message = s.unknown(out.Message, s.model.Metadata.APIVersion)
+		}
+		out.Code, out.Status = s.code(out.Reason, op)
 	}
 	if out.Status == 0 {
 		out.Status = http.StatusBadRequest
@@ -107,6 +122,7 @@ func (s *service) resolve(err error, op *operation) *api.Error {
 			out.Status = http.StatusInternalServerError
 		}
 	}
+	out.Fault = out.Fault || out.Status >= http.StatusInternalServerError
 	return &out
 }
 
@@ -124,26 +140,30 @@ func (s *service) code(reason api.Reason, op *operation) (string, int) {
 	return known.code, known.status
 }
 
-// words are AWS's message for a shared error that has a fixed one.
-func (s *service) words(e *api.Error) string {
-	if e.Reason != api.UnknownOperation {
-		return e.Message
-	}
+// unknown is AWS's message about an operation that there is not. The JSON services say nothing.
+func (s *service) unknown(name, version string) string {
 	switch s.model.Metadata.Protocol {
 	case "query":
-		return "Could not find operation " + e.Message + " for version " + s.model.Metadata.APIVersion
+		return fmt.Sprintf("Could not find operation %s for version %s", brief(name), brief(version)) // source: aws
 	case "ec2":
-		return "The action " + e.Message + " is not valid for this web service."
+		return fmt.Sprintf("The action %s is not valid for this web service.", brief(name))
 	case "rest-xml":
 		return "The specified method is not allowed against this resource."
 	}
 	return ""
 }
 
-// messageMember is the name under which a JSON error carries its message: the model's, where the
-// error is modelled.
-func (s *service) messageMember(code string) string {
-	if shape := s.errorShapes[code]; shape != nil {
+// messageMember is the name under which a JSON error carries its message: the model's for the
+// service's own errors, and for those that all share what AWS was seen to send.
+func (s *service) messageMember(e *api.Error) string {
+	switch e.Reason {
+	case "":
+	case api.Unserializable, api.AccessDenied:
+		return "Message" // source: aws
+	default:
+		return "message" // source: aws
+	}
+	if shape := s.errorShapes[e.Code]; shape != nil {
 		for _, m := range shape.Members {
 			if strings.EqualFold(m.Name, "message") {
 				return m.Name
@@ -153,13 +173,14 @@ func (s *service) messageMember(code string) string {
 	return "message"
 }
 
-// errorShapes indexes a model's errors by code.
-func errorShapes(m *model.Service) map[string]*model.Shape {
-	out := map[string]*model.Shape{}
-	for name, shape := range m.Shapes {
-		if shape.Exception {
-			out[shape.ErrorCode(name)] = shape
-		}
+// mostShown is how much of a value an answer repeats. AWS repeats all of it, and so do we for every
+// value that is nearly right.
+const mostShown = 4096
+
+// brief is a value as an answer may repeat it.
+func brief(value string) string {
+	if len(value) <= mostShown {
+		return value
 	}
-	return out
+	return strings.ToValidUTF8(value[:mostShown], "") + "..."
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"net"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -11,49 +10,124 @@ import (
 type hostName struct {
 	service, region string
 	bucket          string // of S3's virtual-host style
+	aws             bool   // the name is under a domain of AWS's, where names mean what they say
 }
 
 // goodRegion is what the SSM Agent takes for a Region.
 var goodRegion = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
 
-// parseHost takes a host name apart: SERVICE.REGION.DOMAIN, SERVICE-fips.REGION.DOMAIN, an endpoint's
-// own name before it (vpce-….SERVICE.REGION.vpce.DOMAIN), S3's buckets before it and its older
-// s3-REGION. A name of something else gives the zero value.
+// awsDomains are the domains of AWS's endpoints. source: aws-facts B.15
+var awsDomains = []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"}
+
+// parseHost takes a host name apart:
+//
+//	SERVICE.REGION.DOMAIN  SERVICE-fips.REGION.DOMAIN  SERVICE.amazonaws.com
+//	vpce-….SERVICE.REGION.vpce.DOMAIN
+//	s3.REGION.DOMAIN  s3.dualstack.REGION.DOMAIN  s3-REGION.DOMAIN  and a BUCKET before any of them
+//	bucket.vpce-….s3.REGION.vpce.DOMAIN           and a BUCKET before it
+//
+// A name of something else gives the zero value.
 func parseHost(host string, serves func(service string) bool) hostName {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	name := hostOf(host)
+	if name == "" {
 		return hostName{}
 	}
-	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
-	if strings.HasPrefix(labels[0], "vpce-") {
-		labels = labels[1:]
-	}
-	for i := range labels {
-		name := strings.TrimSuffix(labels[i], "-fips")
-		if i == 0 && serves(name) && name != "s3" && len(labels) > 2 && !isS3(labels[1]) {
-			return hostName{service: name, region: regionOf(labels[1:])}
-		}
-		if isS3(name) && len(labels) > i+2 && serves("s3") {
-			h := hostName{service: "s3", region: strings.TrimPrefix(strings.TrimPrefix(name, "s3"), "-"), bucket: strings.Join(labels[:i], ".")}
-			if h.region == "" {
-				h.region = regionOf(labels[i+1:])
-			}
-			return h
+	aws := false
+	for _, domain := range awsDomains {
+		if front, ok := strings.CutSuffix(name, domain); ok {
+			name, aws = front, true
 		}
 	}
-	return hostName{}
+	if !aws { // a domain of one's own has one label or more
+		name = name[:max(0, strings.LastIndexByte(name, '.'))]
+	}
+	if name == "" {
+		return hostName{}
+	}
+	front := strings.Split(name, ".")
+	at := serviceAt(front, aws, serves)
+	if at < 0 {
+		return hostName{}
+	}
+	service, region := splitService(front[at])
+	after := front[at+1:]
+	if len(after) > 0 && after[0] == "dualstack" {
+		after = after[1:]
+	}
+	switch {
+	case region != "":
+	case len(after) > 0 && goodRegion.MatchString(after[0]):
+		region = after[0]
+	case !aws:
+		return hostName{} // only AWS's own domains have names without a Region
+	}
+	return hostName{service: service, region: region, bucket: bucketOf(front[:at]), aws: aws}
 }
 
-// isS3 says whether a label is S3's, in either style.
-func isS3(label string) bool { return label == "s3" || strings.HasPrefix(label, "s3-") }
-
-// regionOf is the Region at the head of what follows a service's label; the global names of IAM,
-// STS and S3 have none.
-func regionOf(labels []string) string {
-	if labels[0] == "amazonaws" || len(labels) < 2 || !goodRegion.MatchString(labels[0]) {
+// hostOf is the name of a host in lower case, without its port; "" for an address.
+func hostOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		if strings.IndexByte(host, ':') != i { // an IPv6 address
+			return ""
+		}
+		host = host[:i]
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "" || host[len(host)-1] >= '0' && host[len(host)-1] <= '9' && isAddress(host) {
 		return ""
 	}
-	return labels[0]
+	return host
+}
+
+// isAddress says whether a host is an IPv4 address.
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// serviceAt finds the label of a served service, or gives -1. It is the first, or the second after
+// an endpoint's own. S3's may stand further on, after a bucket's, which may look like a service's;
+// and under AWS's domains a bucket's may even look like S3's own.
+func serviceAt(front []string, aws bool, serves func(string) bool) int {
+	first := 0
+	if len(front) > 1 && strings.HasPrefix(front[0], "vpce-") {
+		first = 1
+	}
+	s3 := -1
+	for i := first; i < len(front) && serves("s3"); i++ {
+		if service, _ := splitService(front[i]); service == "s3" && (aws || s3 < 0) {
+			s3 = i
+		}
+	}
+	plain, _ := splitService(front[first])
+	switch {
+	case s3 >= 0 && (aws || s3 <= first+1 || !serves(plain)):
+		return s3
+	case serves(plain):
+		return first
+	}
+	return -1
+}
+
+// s3Region is S3's older style, in which one label has both.
+var s3Region = regexp.MustCompile(`^s3-([a-z]+(?:-[a-z]+)+-\d+)$`)
+
+// splitService takes a label apart into service and, in S3's older style, Region.
+func splitService(label string) (service, region string) {
+	if m := s3Region.FindStringSubmatch(label); m != nil && !strings.HasPrefix(m[1], "website-") {
+		return "s3", m[1]
+	}
+	return strings.TrimSuffix(label, "-fips"), ""
+}
+
+// bucketOf is the bucket that the labels before S3's name. At an interface endpoint the word bucket
+// and the endpoint's own name stand between.
+func bucketOf(before []string) string {
+	if n := len(before); n > 0 && strings.HasPrefix(before[n-1], "vpce-") {
+		before = before[:n-1]
+		if n > 1 && before[n-2] == "bucket" {
+			before = before[:n-2]
+		}
+	}
+	return strings.Join(before, ".")
 }

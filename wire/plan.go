@@ -32,8 +32,8 @@ const (
 	streamed
 )
 
-// kinds maps the model's types.
-var kinds = map[string]kind{
+// kindOf maps the model's types.
+var kindOf = map[string]kind{
 	"structure": structure, "list": list, "map": mapping, "string": text, "character": text, "integer": integer,
 	"long": integer, "double": float, "float": float, "boolean": boolean, "timestamp": timestamp, "blob": blob,
 }
@@ -42,16 +42,20 @@ var kinds = map[string]kind{
 // out once. Every protocol walks the same shapes.
 type shape struct {
 	*model.Shape
-	kind    kind
-	name    string
-	goType  reflect.Type
-	members []*member          // of a structure, in the model's order
-	byName  map[string]*member // of a structure, by JSON name
-	elem    *shape             // of a list; value of a map
-	key     *shape             // of a map
-	payload *member            // of a structure whose body is one member
-	pattern func() matcher
+	kind        kind
+	name        string
+	goType      reflect.Type
+	members     []*member          // of a structure, in the model's order
+	byName      map[string]*member // of a structure, by JSON name
+	elem        *shape             // of a list; value of a map
+	key         *shape             // of a map
+	payload     *member            // of a structure whose body is one member
+	pattern     func() matcher     // nil without a pattern
+	constrained bool               // a value can be wrong: by itself or in its items, keys or values
 }
+
+// nested says whether values of the shape have parts.
+func (s *shape) nested() bool { return s.kind == structure || s.kind == list || s.kind == mapping }
 
 // member is one member of a structure.
 type member struct {
@@ -76,6 +80,11 @@ func (m *member) ec2Name() string {
 
 // inBody says whether the member travels in the body and not in the URI or a header.
 func (m *member) inBody() bool { return m.ref.Location == "" }
+
+// rootName is the name of the root element of a body that is this member.
+func (m *member) rootName() string {
+	return orElse(m.ref.LocationName, orElse(m.shape.LocationName, m.ref.Shape))
+}
 
 // field gives the place of the member in v for writing, making it where it is a pointer.
 func (m *member) field(v reflect.Value) reflect.Value {
@@ -123,16 +132,22 @@ func (b *binder) bind(name string, goType reflect.Type) *shape {
 		return s
 	}
 	m := b.model.Shapes[name]
-	s := &shape{Shape: m, kind: kinds[m.Type], name: name, goType: goType}
+	k, known := kindOf[m.Type]
+	if !known {
+		panic(fmt.Sprintf("wire: %s is of type %s", name, m.Type))
+	}
+	s := &shape{Shape: m, kind: k, name: name, goType: goType, constrained: m.Min != nil || m.Max != nil || m.Pattern != "" || len(m.Enum) > 0}
 	b.done[bound{name, goType}] = s
 	switch s.kind {
 	case structure:
 		b.members(s)
 	case list:
 		s.elem = b.bind(m.Member.Shape, goType.Elem())
+		s.constrained = s.constrained || s.elem.kind != structure && s.elem.constrained
 	case mapping:
 		s.key = b.bind(m.Key.Shape, goType.Key())
 		s.elem = b.bind(m.Value.Shape, goType.Elem())
+		s.constrained = s.constrained || s.key.constrained || s.elem.kind != structure && s.elem.constrained
 	case blob:
 		if goType.Kind() == reflect.Interface {
 			s.kind = streamed
@@ -178,7 +193,8 @@ type matcher func(value string) bool
 var javaEscape = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)
 
 // compile turns a model's pattern into a matcher. Nearly all are regular; the rest look ahead or
-// back, and none of those backtracks more than its input is long.
+// back, or repeat more often than RE2 counts, and a test holds them to time in proportion to the
+// value's length.
 func compile(pattern string) matcher {
 	whole := `\A(?:` + javaEscape.ReplaceAllString(pattern, `\x{$1}`) + `)\z`
 	if re, err := regexp.Compile(whole); err == nil {

@@ -11,51 +11,109 @@ import (
 	"github.com/vennel/vennel/api"
 )
 
-// tree is a query with its dotted names taken apart: Tag.1.Key=a is tree.kids[Tag].kids[1].kids[Key].
-type tree struct {
-	text  string
-	given bool // text was given
-	kids  map[string]*tree
+// param is one parameter of a query.
+type param struct{ name, text string }
+
+// branch is the parameters of a query whose names begin alike: of Tag.1.Key=a and Tag.1.Value=b the
+// branch Tag has one branch, 1, which has two. It is a part of one sorted list, so that names which
+// are long or many take no more memory than they are worth.
+type branch struct {
+	params []param
+	at     int // where their names go on
 }
 
-// plant takes a query apart. Deeper names than any model has are refused.
-func plant(values url.Values) (*tree, error) {
-	root := new(tree)
+// plant sorts the parameters of a query; of those with one name the first counts. Deeper names than
+// any model has are refused.
+func plant(values url.Values) (branch, error) {
+	params := make([]param, 0, len(values))
 	for name, texts := range values {
-		t := root
-		for depth, part := range strings.Split(name, ".") {
-			if depth > deepest {
-				return nil, api.Errorf(api.Unserializable, "The parameter name is nested too deeply")
-			}
-			if t.kids == nil {
-				t.kids = map[string]*tree{}
-			}
-			if t.kids[part] == nil {
-				t.kids[part] = new(tree)
-			}
-			t = t.kids[part]
+		if strings.Count(name, ".") > deepest {
+			return branch{}, api.Errorf(api.Unserializable, "")
 		}
-		t.text, t.given = texts[0], true
+		params = append(params, param{name, texts[0]})
 	}
-	return root, nil
+	slices.SortFunc(params, func(a, b param) int { return compareNames(a.name, b.name) })
+	return branch{params: params}, nil
 }
 
-// items are the numbered kids in the order of their numbers, which may have gaps.
-func (t *tree) items() ([]*tree, error) {
-	numbers := make([]int, 0, len(t.kids))
-	for name := range t.kids {
+// compareNames orders names so that those of a branch are side by side: a dot is before all else.
+func compareNames(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		switch {
+		case a[i] == b[i]:
+		case a[i] == '.':
+			return -1
+		case b[i] == '.':
+			return 1
+		default:
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return len(a) - len(b)
+}
+
+// part is the next part of a parameter's name.
+func (b branch) part(p param) string {
+	part, _, _ := strings.Cut(p.name[b.at:], ".")
+	return part
+}
+
+// text is what is given under the branch's own name.
+func (b branch) text() (text string, given bool) {
+	if len(b.params) == 0 || len(b.params[0].name) >= b.at {
+		return "", false
+	}
+	return b.params[0].text, true
+}
+
+// parts is the branch without its text.
+func (b branch) parts() branch {
+	if _, given := b.text(); given {
+		b.params = b.params[1:]
+	}
+	return b
+}
+
+// kid is the branch of a name, empty where there is none. The branch has no text.
+func (b branch) kid(name string) branch {
+	from, _ := slices.BinarySearchFunc(b.params, name, func(p param, name string) int { return strings.Compare(b.part(p), name) })
+	to := from
+	for to < len(b.params) && b.part(b.params[to]) == name {
+		to++
+	}
+	return branch{b.params[from:to], b.at + len(name) + 1}
+}
+
+// unwrapped is the branch under a name that stands between a list or map and its items. Clients of
+// flat lists leave it out.
+func (b branch) unwrapped(name string) branch {
+	if inner := b.kid(name); len(inner.params) > 0 && len(inner.params) == len(b.params) {
+		return inner.parts()
+	}
+	return b
+}
+
+// item is an item of a list or map.
+type item struct {
+	number int
+	branch
+}
+
+// items are the numbered branches in the order of their numbers, which may have gaps and begin
+// anywhere; ok is false when one is no number. source: guess
+func (b branch) items() (items []item, ok bool) {
+	for len(b.params) > 0 {
+		name := b.part(b.params[0])
 		n, err := strconv.Atoi(name)
 		if err != nil || n < 0 || strconv.Itoa(n) != name {
-			return nil, api.Errorf(api.Unserializable, "%s is not a valid index", name)
+			return nil, false
 		}
-		numbers = append(numbers, n)
+		one := b.kid(name)
+		items = append(items, item{n, one})
+		b.params = b.params[len(one.params):]
 	}
-	slices.Sort(numbers)
-	out := make([]*tree, len(numbers))
-	for i, n := range numbers {
-		out[i] = t.kids[strconv.Itoa(n)]
-	}
-	return out, nil
+	slices.SortFunc(items, func(a, b item) int { return a.number - b.number })
+	return items, true
 }
 
 // decodeQuery reads the query form of a shape into v and checks it. ec2 says which of the two
@@ -66,7 +124,7 @@ func decodeQuery(values url.Values, s *shape, v reflect.Value, ec2 bool, c *chec
 		return err
 	}
 	d := queryDecoder{ec2: ec2, check: c}
-	if err := d.structure(s, root, v, nil); err != nil {
+	if err := d.structure(s, root, v); err != nil {
 		return err
 	}
 	return c.err()
@@ -78,86 +136,108 @@ type queryDecoder struct {
 	check *checker
 }
 
-// structure reads the members that were given.
-func (d *queryDecoder) structure(s *shape, t *tree, v reflect.Value, p *path) error {
+// structure reads the members that were given, in the model's order.
+func (d *queryDecoder) structure(s *shape, b branch, v reflect.Value) error {
 	var seen fields
 	for _, m := range s.members {
 		name := m.wireName()
 		if d.ec2 {
 			name = m.ec2Name()
 		}
-		kid := t.kids[name]
-		if kid == nil {
+		kid := b.kid(name)
+		if len(kid.params) == 0 {
 			continue
 		}
 		seen.add(m)
-		if err := d.value(m.shape, kid, m.field(v), &path{p, m.path}); err != nil {
+		d.check.enter(m.path)
+		f := m.field(v)
+		if err := d.value(m.shape, kid, f); err != nil {
 			return err
 		}
+		d.check.value(m.shape, f)
+		d.check.leave(1)
 	}
-	d.check.required(s, &seen, p)
+	d.check.required(s, &seen)
 	return nil
 }
 
-// value reads one value.
-func (d *queryDecoder) value(s *shape, t *tree, v reflect.Value, p *path) error {
-	switch s.kind {
-	case structure:
-		return d.structure(s, t, v, p)
-	case list:
-		if !d.ec2 && !s.Flattened {
-			name := s.Member.LocationName
-			if name == "" {
-				name = "member"
-			}
-			if inner := t.kids[name]; inner != nil {
-				t = inner
-			}
-		}
-		items, err := t.items()
-		if err != nil {
-			return err
-		}
-		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
-		for i, item := range items {
-			at := &path{p, strconv.Itoa(i + 1)}
-			if s.elem.kind == structure || s.elem.kind == list || s.elem.kind == mapping {
-				at = &path{at, "member"}
-				err = d.value(s.elem, item, v.Index(i), at)
-			} else {
-				err = setText(s.elem, "iso8601", item.text, v.Index(i), at)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	case mapping:
-		if inner := t.kids["entry"]; inner != nil {
-			t = inner
-		}
-		items, err := t.items()
-		if err != nil {
-			return err
-		}
-		v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
-		for _, item := range items {
-			key, value := item.kids[orElse(s.Key.LocationName, "key")], item.kids[orElse(s.Value.LocationName, "value")]
-			if key == nil || value == nil {
-				return api.Errorf(api.Unserializable, "Each entry of %s needs a key and a value", p)
-			}
-			elem := reflect.New(s.elem.goType).Elem()
-			if err := d.value(s.elem, value, elem, &path{&path{p, key.text}, "member"}); err != nil {
-				return err
-			}
-			v.SetMapIndex(reflect.ValueOf(key.text), elem)
-		}
-	default:
-		if err := setText(s, "iso8601", t.text, v, p); err != nil {
-			return err
-		}
+// value reads one value, which the place that holds it checks.
+func (d *queryDecoder) value(s *shape, b branch, v reflect.Value) error {
+	in, given := b.text()
+	parts := b.parts()
+	switch {
+	case s.nested() && in != "", !s.nested() && (len(parts.params) > 0 || !given):
+		return d.malformed(s, in)
+	case s.kind == structure:
+		return d.structure(s, parts, v)
+	case s.kind == list:
+		return d.list(s, parts, v)
+	case s.kind == mapping:
+		return d.mapping(s, parts, v)
+	case !setText(s, "iso8601", in, v):
+		return d.malformed(s, in)
 	}
-	d.check.value(s, v, p)
 	return nil
+}
+
+// list reads the items of a list. An empty text is an empty list.
+func (d *queryDecoder) list(s *shape, b branch, v reflect.Value) error {
+	if !d.ec2 && !s.Flattened {
+		b = b.unwrapped(orElse(s.Member.LocationName, "member"))
+	}
+	items, ok := b.items()
+	if !ok {
+		return d.malformed(s, "")
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		d.check.item(i)
+		d.check.enter("member")
+		if err := d.value(s.elem, item.branch, v.Index(i)); err != nil {
+			return err
+		}
+		d.check.leave(2)
+	}
+	return nil
+}
+
+// mapping reads the entries of a map.
+func (d *queryDecoder) mapping(s *shape, b branch, v reflect.Value) error {
+	items, ok := b.unwrapped("entry").items()
+	if !ok {
+		return d.malformed(s, "")
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(items)))
+	for _, item := range items {
+		parts := item.parts()
+		key, given := parts.kid(orElse(s.Key.LocationName, "key")).text()
+		if !given {
+			return d.malformed(s, "")
+		}
+		d.check.enter(key)
+		d.check.enter("member")
+		elem := reflect.New(s.elem.goType).Elem()
+		if err := d.value(s.elem, parts.kid(orElse(s.Value.LocationName, "value")), elem); err != nil {
+			return err
+		}
+		d.check.leave(2)
+		v.SetMapIndex(reflect.ValueOf(key), elem)
+	}
+	return nil
+}
+
+// malformed is the error for a text that is no value of the shape, or a value where there should be
+// parts. AWS says little about it.
+func (d *queryDecoder) malformed(s *shape, text string) error {
+	switch {
+	case d.ec2 && hides(s):
+		return api.Errorf(api.Unserializable, "The value for parameter %s is invalid.", d.check.path())
+	case d.ec2:
+		return api.Errorf(api.Unserializable, "Value (%s) for parameter %s is invalid.", brief(text), d.check.path()) // source: aws, for other parameters
+	case s.kind == integer && text == "":
+		return api.Errorf(api.Unserializable, "missing value for decimal type") // source: aws
+	}
+	return api.Errorf(api.Unserializable, "") // source: aws
 }
 
 // orElse is a, or b when a is empty.

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -43,173 +41,158 @@ func newRoute(op *operation) route {
 	return r
 }
 
-// match gives the labels of a request, and how closely the route describes it. The path is the
-// escaped one, so that a slash in a label is not taken for a separator.
-func (r *route) match(method, path string, query url.Values, header http.Header) (labels map[string]string, score int, ok bool) {
+// score says how closely the route describes a request, or that it does not: what the template and
+// the input require besides the path is counted.
+func (r *route) score(method string, query url.Values, header http.Header) (score int, ok bool) {
 	if method != r.method {
-		return nil, 0, false
+		return 0, false
 	}
 	for name, value := range r.query {
 		if !query.Has(name) || value != "" && query.Get(name) != value {
-			return nil, 0, false
+			return 0, false
 		}
 	}
 	for _, name := range r.params {
 		if !query.Has(name) {
-			return nil, 0, false
+			return 0, false
 		}
 	}
 	for _, name := range r.headers {
 		if header.Get(name) == "" {
-			return nil, 0, false
+			return 0, false
 		}
 	}
+	return len(r.query) + len(r.params) + len(r.headers), true
+}
+
+// match gives the labels of a path. The path is the escaped one, so that a slash in a label is not
+// taken for a separator.
+func (r *route) match(path string) (labels map[string]string, ok bool) {
 	labels = map[string]string{}
 	rest := strings.TrimPrefix(path, "/")
 	for i, segment := range r.segments {
-		if strings.HasSuffix(segment, "+}") {
-			if rest == "" {
-				return nil, 0, false
-			}
-			if labels[segment[1:len(segment)-2]], ok = unescape(rest); !ok {
-				return nil, 0, false
-			}
-			rest = ""
-			break
-		}
 		part, after, more := strings.Cut(rest, "/")
-		if more && i == len(r.segments)-1 && after != "" {
-			return nil, 0, false
+		name, isLabel := strings.CutPrefix(segment, "{")
+		if strings.HasSuffix(segment, "+}") { // all the rest
+			part, after = rest, ""
+		} else if more && i == len(r.segments)-1 && after != "" {
+			return nil, false
+		}
+		if !isLabel {
+			if part != segment {
+				return nil, false
+			}
+		} else {
+			text, err := url.PathUnescape(part)
+			if err != nil || text == "" {
+				return nil, false
+			}
+			labels[strings.TrimRight(name, "+}")] = text
 		}
 		rest = after
-		switch {
-		case strings.HasPrefix(segment, "{"):
-			if part == "" {
-				return nil, 0, false
-			}
-			if labels[strings.Trim(segment, "{}")], ok = unescape(part); !ok {
-				return nil, 0, false
-			}
-		case part != segment:
-			return nil, 0, false
-		}
 	}
-	return labels, len(r.query) + len(r.params) + len(r.headers), rest == ""
-}
-
-// unescape undoes the escapes of a part of a path.
-func unescape(part string) (string, bool) {
-	text, err := url.PathUnescape(part)
-	return text, err == nil
+	return labels, rest == ""
 }
 
 // findRoute picks the closest route of a request.
 func findRoute(routes []route, method, path string, query url.Values, header http.Header) (op *operation, labels map[string]string) {
 	best := -1
 	for i := range routes {
-		if l, score, ok := routes[i].match(method, path, query, header); ok && score > best {
-			best, op, labels = score, routes[i].op, l
+		if score, ok := routes[i].score(method, query, header); ok && score > best {
+			if l, ok := routes[i].match(path); ok {
+				best, op, labels = score, routes[i].op, l
+			}
 		}
 	}
 	return op, labels
 }
 
-// decodeREST reads the parts of an input that travel outside the body, and then the body by
-// means of decode.
-func decodeREST(rq *request, s *shape, v reflect.Value, c *checker, decode func([]byte, *shape, reflect.Value) error) error {
-	query := rq.URL.Query()
+// decodeOutside reads the members of an input that travel outside the body, and checks them.
+func decodeOutside(rq *request, s *shape, v reflect.Value, c *checker) error {
+	query := rq.query()
 	for _, m := range s.members {
 		if m.inBody() {
 			continue
 		}
-		given, err := decodeOutside(rq, m, query, v)
-		if err != nil {
-			return err
+		given, ok := decodeMember(rq, m, query, v)
+		if !ok && c == nil {
+			return api.Errorf(api.Invalid, "Provided %s is not valid", m.wireName()).With("ArgumentName", m.wireName()) // source: guess
+		} else if !ok {
+			return api.Errorf(api.Unserializable, "")
 		}
-		if m.required && !given && c != nil {
-			c.add(&path{nil, m.path}, " null", "Member must not be null")
+		if c == nil {
+			continue
 		}
-	}
-	switch p := s.payload; {
-	case p == nil:
-		return decode(rq.body, s, v)
-	case p.kind == streamed:
-		v.Field(p.index).Set(reflect.ValueOf(io.Reader(bytes.NewReader(rq.body))))
-	case p.kind == blob || p.kind == text:
-		if len(rq.body) == 0 {
-			return nil
+		if !given && m.required {
+			c.absent(m)
+		} else if given {
+			c.enter(m.path)
+			c.value(m.shape, m.field(v))
+			c.leave(1)
 		}
-		if p.kind == text {
-			p.field(v).SetString(string(rq.body))
-		} else {
-			p.field(v).SetBytes(bytes.Clone(rq.body))
-		}
-	case len(rq.body) > 0:
-		return decode(rq.body, p.shape, p.field(v))
 	}
 	return nil
 }
 
-// decodeOutside reads one member from the URI, the query or the headers.
-func decodeOutside(rq *request, m *member, query url.Values, v reflect.Value) (given bool, err error) {
-	at := &path{nil, m.path}
+// decodeMember reads one member from the URI, the query or the headers; ok is false when it is not
+// what the shape says.
+func decodeMember(rq *request, m *member, query url.Values, v reflect.Value) (given, ok bool) {
 	switch m.ref.Location {
 	case "uri":
-		in, ok := rq.labels[m.wireName()]
-		if !ok {
-			return false, nil
-		}
-		return true, setText(m.shape, "iso8601", in, m.field(v), at)
+		in, given := rq.labels[m.wireName()]
+		return given, !given || setText(m.shape, "iso8601", in, m.field(v))
 	case "querystring":
-		if m.kind == mapping {
-			return true, nil // the rest of the query; no served operation has one
-		}
 		values := query[m.wireName()]
-		if len(values) == 0 {
-			return false, nil
+		switch {
+		case len(values) == 0:
+			return false, true
+		case m.kind != list:
+			return true, setText(m.shape, "iso8601", values[0], m.field(v))
 		}
-		if m.kind == list {
-			f := m.field(v)
-			f.Set(reflect.MakeSlice(f.Type(), len(values), len(values)))
-			for i, in := range values {
-				if err := setText(m.elem, "iso8601", in, f.Index(i), at); err != nil {
-					return true, err
-				}
-			}
-			return true, nil
-		}
-		return true, setText(m.shape, "iso8601", values[0], m.field(v), at)
-	case "headers": // all headers of a prefix, as S3's user metadata
-		f := m.field(v)
-		for name, values := range rq.Header {
-			if rest, ok := cutFold(name, m.wireName()); ok {
-				if f.IsNil() {
-					f.Set(reflect.MakeMap(f.Type()))
-				}
-				f.SetMapIndex(reflect.ValueOf(strings.ToLower(rest)), reflect.ValueOf(values[0]))
-			}
-		}
-		return true, nil
+		return true, setList(m, "iso8601", values, v)
 	case "header":
 		in := rq.Header.Get(m.wireName())
-		if in == "" {
-			return false, nil
+		switch {
+		case in == "":
+			return false, true
+		case m.kind != list:
+			return true, setText(m.shape, "rfc822", in, m.field(v))
 		}
-		if m.kind == list {
-			f := m.field(v)
-			for part := range strings.SplitSeq(in, ",") {
-				n := f.Len()
-				f.Grow(1)
-				f.SetLen(n + 1)
-				if err := setText(m.elem, "rfc822", strings.TrimSpace(part), f.Index(n), at); err != nil {
-					return true, err
-				}
-			}
-			return true, nil
+		values := strings.Split(in, ",")
+		for i := range values {
+			values[i] = strings.TrimSpace(values[i])
 		}
-		return true, setText(m.shape, "rfc822", in, m.field(v), at)
+		return true, setList(m, "rfc822", values, v)
+	case "headers":
+		setHeaders(m, rq.Header, v)
+		return !m.field(v).IsNil(), true
 	}
-	return false, api.Errorf(api.Internal, "wire: %s.%s is in %s", m.shape.name, m.name, m.ref.Location)
+	return false, false
+}
+
+// setList reads the items of a list that is not in a body.
+func setList(m *member, form string, values []string, v reflect.Value) (ok bool) {
+	f := m.field(v)
+	f.Set(reflect.MakeSlice(f.Type(), len(values), len(values)))
+	for i, in := range values {
+		if !setText(m.elem, form, in, f.Index(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// setHeaders reads all headers of a prefix, as S3's user metadata.
+func setHeaders(m *member, header http.Header, v reflect.Value) {
+	f := m.field(v)
+	for name, values := range header {
+		if rest, ok := cutFold(name, m.wireName()); ok {
+			if f.IsNil() {
+				f.Set(reflect.MakeMap(f.Type()))
+			}
+			f.SetMapIndex(reflect.ValueOf(strings.ToLower(rest)), reflect.ValueOf(values[0]))
+		}
+	}
 }
 
 // cutFold cuts a prefix whatever its case.
@@ -220,8 +203,11 @@ func cutFold(s, prefix string) (string, bool) {
 	return s[len(prefix):], true
 }
 
-// encodeOutside writes the members of an output that travel as headers, and gives the status.
-func encodeOutside(h http.Header, s *shape, v reflect.Value) (status int) {
+// encodeOutside writes the members of an output that travel as headers or status.
+func (rs *response) encodeOutside(s *shape, v reflect.Value) {
+	if s == nil {
+		return
+	}
 	for _, m := range s.members {
 		f, ok := m.value(v)
 		if !ok {
@@ -229,14 +215,13 @@ func encodeOutside(h http.Header, s *shape, v reflect.Value) (status int) {
 		}
 		switch m.ref.Location {
 		case "header":
-			h.Set(m.wireName(), getText(m.shape, "rfc822", f))
+			rs.header.Set(m.wireName(), getText(m.shape, "rfc822", f))
 		case "headers":
 			for _, key := range sortedKeys(f) {
-				h.Set(m.wireName()+key, f.MapIndex(reflect.ValueOf(key)).String())
+				rs.header.Set(m.wireName()+key, f.MapIndex(reflect.ValueOf(key)).String())
 			}
 		case "statusCode":
-			status = int(f.Int())
+			rs.status = int(f.Int())
 		}
 	}
-	return status
 }

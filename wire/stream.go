@@ -2,16 +2,17 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
 
 	"github.com/vennel/vennel/api"
 )
@@ -19,15 +20,25 @@ import (
 // The limits of a stream. An agent pings every 54 seconds; a peer from which nothing at all came
 // for twice that long and a little is gone.
 const (
-	streamSilence  = 2 * time.Minute
-	openingWait    = 15 * time.Second // for the opening message
-	streamWrite    = 10 * time.Second
-	mostPingsASec  = 5
-	mostPingsBurst = 20
+	streamSilence = 2 * time.Minute
+	openingWait   = 15 * time.Second // for the upgrade and the opening message
+	mostOpening   = 16 << 10         // bytes of the opening message
+	streamWrite   = 10 * time.Second // for one message
+	controlWrite  = time.Second      // for a pong or a goodbye
+	mostPings     = 20               // in pingWindow
+	pingWindow    = 4 * time.Second
+	stopWrite     = 2 * time.Second // for all goodbyes, when the server stops
+	stopping      = 64              // goodbyes at a time
 )
+
+// stoppingReason is the goodbye of a server that stops.
+const stoppingReason = "the server is stopping"
 
 // errTaken says that a stream has taken over the connection, so that no answer is to be written.
 var errTaken = errors.New("wire: the connection has become a stream")
+
+// errPings ends a stream whose peer does nothing but ask whether we are there.
+var errPings = errors.New("too many pings")
 
 // writeBuffers are shared by all streams: an idle one holds none.
 var writeBuffers sync.Pool
@@ -35,100 +46,103 @@ var writeBuffers sync.Pool
 // upgrader leaves the buffers of the HTTP server behind; with its own small one an idle stream
 // costs little more than its TLS state.
 var upgrader = websocket.Upgrader{
-	ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
+	HandshakeTimeout: openingWait, ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
 	CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" }, // no browser speaks this
 	Error:       func(http.ResponseWriter, *http.Request, int, error) {},            // Accept returns it
 }
 
 // stream is an api.Stream on a websocket.
 type stream struct {
-	mux  *Mux
-	op   *operation
-	call *api.Call
-	done func(error) // records the outcome of the opening, once
+	mux      *Mux
+	op       *operation
+	call     *api.Call
+	upgrade  func() (*websocket.Conn, error) // until accepted
+	done     func(error)                     // records the outcome of the opening, once
+	accepted chan struct{}                   // closed when the connection is ours
 
-	w http.ResponseWriter // until accepted
-	r *http.Request       // until accepted
+	conn   *websocket.Conn // once accepted
+	opened bool            // the opening message has come; of the receiving goroutine
+	window time.Time       // when the pings that are counted began; of the receiving goroutine
+	pings  int
 
-	conn     *websocket.Conn // once accepted
-	accepted chan struct{}   // closed when the connection is ours
-	pings    rate.Limiter
-
-	sending sync.Mutex // guards writes on conn
+	sending sync.Mutex // guards the writing of messages on conn
 }
 
 // converse runs a stream operation. It starts it in a goroutine of its own, because the stack of
 // the HTTP handler would otherwise stay with each idle stream; and it returns as soon as the
 // operation has either accepted the stream or refused the request.
-func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, svc *service, op *operation, rq *request, in reflect.Value) error {
+func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, in reflect.Value) error {
 	c := new(checker)
-	none := func([]byte, *shape, reflect.Value) error { return nil }
-	if err := decodeREST(rq, op.in(), in.Elem(), c, none); err != nil {
+	if err := decodeOutside(rq, rq.op.in(), in.Elem(), c); err != nil {
 		return err
 	}
 	if err := c.err(); err != nil {
 		return err
 	}
+	rq.in = in.Elem()
 	if !websocket.IsWebSocketUpgrade(rq.Request) {
 		return api.Errorf(api.Invalid, "This operation needs a websocket upgrade")
 	}
-	start := time.Now()
 	s := &stream{
-		mux: m, op: op, call: rq.call, w: w, r: rq.Request, accepted: make(chan struct{}), pings: *rate.NewLimiter(mostPingsASec, mostPingsBurst),
+		mux: m, op: rq.op, call: rq.call, accepted: make(chan struct{}),
+		upgrade: func() (*websocket.Conn, error) { return upgrader.Upgrade(w, rq.Request, nil) },
 		done: func(err error) {
 			var failure *api.Error
-			status := http.StatusSwitchingProtocols
+			rs := &response{status: http.StatusSwitchingProtocols}
 			if err != nil {
-				failure = svc.resolve(err, op)
-				status = failure.Status
+				failure = rq.svc.resolve(err, rq.op)
+				rs.status = failure.Status
 			}
-			m.finish(ctx, svc, op, in.Interface(), nil, failure, status, time.Since(start))
+			m.finish(ctx, rq, rs, failure)
 		},
 	}
-	ended := make(chan error, 1)
-	m.streams.Add(1)
-	go func() {
-		defer m.streams.Done()
-		ended <- m.run(api.WithCall(m.base, s.call), op, in.Interface(), s)
-	}()
+	accepted, ended := s.accepted, make(chan error, 1)
+	m.streams.Go(func() { ended <- s.run(api.WithCall(m.base, rq.call), rq.svc, in.Interface()) })
 	select {
-	case <-s.accepted:
+	case <-accepted:
 		return errTaken
 	case err := <-ended:
 		select {
-		case <-s.accepted:
+		case <-accepted:
 			return errTaken
 		default:
 		}
 		if err == nil {
-			err = fmt.Errorf("%s returned without accepting its stream", op.Name)
+			err = fmt.Errorf("%s returned without accepting its stream", rq.op.Name)
 		}
 		return err
 	}
 }
 
-// run converses until the operation returns, and closes the connection.
-func (m *Mux) run(ctx context.Context, op *operation, in any, s *stream) (err error) {
+// run converses until the operation returns, and ends an accepted stream with the reason.
+func (s *stream) run(ctx context.Context, svc *service, in any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-			m.Log.Error("stream failed", "operation", op.Name, "error", err)
+			err = panicked(p)
+		}
+		if s.conn != nil {
+			s.ended(svc, err)
 		}
 	}()
-	err = op.Open(ctx, in, s)
-	if s.conn == nil {
-		return err
-	}
-	reason := ""
-	if err != nil && !errors.Is(err, io.EOF) {
-		reason = err.Error()
-		if e, ok := errors.AsType[*api.Error](err); ok {
-			reason = e.Message
+	return s.op.Open(ctx, in, s)
+}
+
+// ended ends a stream. The peer is told what it did wrong, but not what we did.
+func (s *stream) ended(svc *service, err error) {
+	code, reason := websocket.CloseNormalClosure, ""
+	switch {
+	case s.mux.base.Err() != nil:
+		code, reason = websocket.CloseGoingAway, stoppingReason
+	case err != nil && !errors.Is(err, io.EOF):
+		failure := svc.resolve(err, s.op)
+		code, reason = websocket.ClosePolicyViolation, failure.Message
+		log := s.mux.Log.Info
+		if failure.Fault {
+			code, log = websocket.CloseInternalServerErr, s.mux.Log.Error
 		}
-		m.Log.Info("stream ended", "operation", op.Name, "request_id", api.CallFrom(ctx).RequestID, "reason", reason)
+		log("stream ended", "operation", s.op.Name, "request_id", s.call.RequestID, "error", err)
 	}
-	_ = s.Close(reason) // the peer may be gone already
-	return err
+	s.end(code, reason, time.Now().Add(controlWrite))
 }
 
 // Accept upgrades the request and reads the opening message into the input.
@@ -136,73 +150,86 @@ func (s *stream) Accept(in any) error {
 	if len(s.call.Decisions()) == 0 {
 		return fmt.Errorf("%s accepted without an authorization", s.op.Name)
 	}
-	conn, err := upgrader.Upgrade(s.w, s.r, nil)
+	conn, err := s.upgrade()
 	if err != nil {
-		return api.Errorf(api.Invalid, "%v", err)
+		return &api.Error{Reason: api.Invalid, Message: "The websocket upgrade failed", Cause: err}
 	}
-	s.conn, s.w, s.r = conn, nil, nil
+	done := s.done
+	s.conn, s.upgrade, s.done = conn, nil, nil // they hold the whole request
 	close(s.accepted)
 	s.mux.live(s)
-	conn.SetReadLimit(frameOverhead + mostFramePayload)
 	conn.SetPingHandler(s.pong)
 	err = s.opening(in)
-	s.done(err)
-	s.done = nil // it holds the whole request
+	done(err)
 	return err
 }
 
-// opening reads the first message, a text.
+// opening reads the first message, a text. Pings do not lengthen the time for it.
 func (s *stream) opening(in any) error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(openingWait)); err != nil {
-		return err
-	}
+	s.conn.SetReadLimit(mostOpening)
+	s.wait(openingWait)
 	kind, body, err := s.conn.ReadMessage()
-	if err != nil {
-		return api.Errorf(api.Unserializable, "The opening message did not come")
-	}
-	if kind != websocket.TextMessage {
+	switch {
+	case errors.Is(err, websocket.ErrReadLimit):
+		return api.Errorf(api.Unserializable, "The opening message is larger than %d bytes", mostOpening)
+	case err != nil:
+		return &api.Error{Reason: api.Unserializable, Message: "The opening message did not come", Cause: err}
+	case kind != websocket.TextMessage:
 		return api.Errorf(api.Unserializable, "The opening message must be a text")
 	}
 	if err := decodeJSON(body, s.op.in(), reflect.ValueOf(in).Elem(), new(checker)); err != nil {
 		return err
 	}
-	return s.conn.SetReadDeadline(time.Now().Add(streamSilence))
+	s.opened = true
+	s.conn.SetReadLimit(frameOverhead + mostFramePayload)
+	s.wait(streamSilence)
+	return nil
 }
+
+// wait gives the peer some time for its next words. Where the connection is gone the next read says
+// so.
+func (s *stream) wait(d time.Duration) { _ = s.conn.SetReadDeadline(time.Now().Add(d)) }
 
 // pong answers a ping, which also proves that the peer lives. A flood of them ends the stream.
 func (s *stream) pong(data string) error {
-	if !s.pings.Allow() {
-		return errors.New("wire: too many pings")
+	now := time.Now()
+	if now.Sub(s.window) > pingWindow {
+		s.window, s.pings = now, 0
 	}
-	if err := s.conn.SetReadDeadline(time.Now().Add(streamSilence)); err != nil {
-		return err
+	if s.pings++; s.pings > mostPings {
+		return errPings
 	}
-	err := s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
-	if errors.Is(err, websocket.ErrCloseSent) {
-		return nil
+	if s.opened {
+		s.wait(streamSilence)
 	}
-	return err
+	// A pong that must wait behind a long message is not worth the stream.
+	_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), now.Add(controlWrite))
+	return nil
 }
 
-// Receive returns the next message, or io.EOF when the peer is gone.
+// Receive returns the next message, or io.EOF when the peer is gone or silent. A peer that breaks
+// the rules is told how when the operation returns the error.
 func (s *stream) Receive() (*api.Message, error) {
 	kind, body, err := s.conn.ReadMessage()
+	switch {
+	case errors.Is(err, errPings):
+		return nil, api.Errorf(api.Throttled, "%v", err)
+	case errors.Is(err, websocket.ErrReadLimit):
+		return nil, api.Errorf(api.TooLarge, "%v: payload of more than %d bytes", errFrame, mostFramePayload)
+	case err != nil:
+		return nil, io.EOF
+	case kind != websocket.BinaryMessage:
+		return nil, api.Errorf(api.Unserializable, "%v: text after the opening message", errFrame)
+	}
+	m, err := ParseFrame(body)
 	if err != nil {
-		if errors.Is(err, websocket.ErrReadLimit) {
-			return nil, fmt.Errorf("%w: larger than %d bytes", errFrame, mostFramePayload)
-		}
-		return nil, io.EOF
+		return nil, api.Errorf(api.Unserializable, "%v", err)
 	}
-	if kind != websocket.BinaryMessage {
-		return nil, fmt.Errorf("%w: text after the opening", errFrame)
-	}
-	if err := s.conn.SetReadDeadline(time.Now().Add(streamSilence)); err != nil {
-		return nil, io.EOF
-	}
-	return ParseFrame(body)
+	s.wait(streamSilence)
+	return m, nil
 }
 
-// Send writes one message.
+// Send writes one message. A peer that does not take it in time loses the stream.
 func (s *stream) Send(m *api.Message) error {
 	frame, err := AppendFrame(make([]byte, 0, frameOverhead+len(m.Payload)), m)
 	if err != nil {
@@ -216,30 +243,38 @@ func (s *stream) Send(m *api.Message) error {
 	return s.conn.WriteMessage(websocket.BinaryMessage, frame)
 }
 
-// mostReason is the room for a reason in a close frame.
-const mostReason = 123
-
 // Close ends the stream; an empty reason is the normal end.
 func (s *stream) Close(reason string) error {
 	code := websocket.CloseNormalClosure
 	if reason != "" {
 		code = websocket.ClosePolicyViolation
 	}
-	if s.mux.base.Err() != nil {
-		code = websocket.CloseGoingAway
-	}
-	if len(reason) > mostReason {
-		reason = reason[:mostReason]
-	}
+	s.end(code, reason, time.Now().Add(controlWrite))
+	return nil
+}
+
+// mostReason is the room for a reason in a close frame.
+const mostReason = 123
+
+// end says goodbye, if that can be said in time, and closes the connection. It may be called more
+// than once. TLS would wait for its own goodbye; ours says the same.
+func (s *stream) end(code int, reason string, by time.Time) {
 	s.mux.dead(s)
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(time.Second))
-	return s.conn.Close()
+	if len(reason) > mostReason {
+		reason = strings.ToValidUTF8(reason[:mostReason], "")
+	}
+	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), by)
+	conn := s.conn.NetConn()
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	_ = conn.Close() // the peer may have done so already
 }
 
 // live notes an accepted stream, so that it ends with the server.
 func (m *Mux) live(s *stream) {
 	m.mu.Lock()
-	m.open[s] = true
+	m.open[s] = struct{}{}
 	m.mu.Unlock()
 	if m.base.Err() != nil {
 		m.closeStreams() // the server stopped meanwhile
@@ -253,15 +288,24 @@ func (m *Mux) dead(s *stream) {
 	m.mu.Unlock()
 }
 
-// closeStreams ends all streams when the server stops.
+// closeStreams ends all streams when the server stops. Peers that do not listen hold up neither the
+// others nor the server.
 func (m *Mux) closeStreams() {
 	m.mu.Lock()
-	open := make([]*stream, 0, len(m.open))
+	open := make(chan *stream, len(m.open))
 	for s := range m.open {
-		open = append(open, s)
+		open <- s
 	}
 	m.mu.Unlock()
-	for _, s := range open {
-		_ = s.Close("the server is stopping")
+	close(open)
+	by := time.Now().Add(stopWrite)
+	var all sync.WaitGroup
+	for range min(stopping, len(open)) {
+		all.Go(func() {
+			for s := range open {
+				s.end(websocket.CloseGoingAway, stoppingReason, by)
+			}
+		})
 	}
+	all.Wait()
 }

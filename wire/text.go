@@ -9,55 +9,51 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/vennel/vennel/api"
 )
 
 // The protocols that write scalars as text (queries, XML, headers, URIs) share these two functions.
 // A time has one of three forms: iso8601, rfc822 or unixTimestamp; a shape's own form wins over the
 // place's.
 
-// setText reads a scalar from its text.
-func setText(s *shape, form, in string, v reflect.Value, p *path) error {
-	wrong := func(wanted string) error {
-		return api.Errorf(api.Unserializable, "Value '%s' at '%s' can not be converted to %s", in, p, wanted)
-	}
+// setText reads a scalar from its text; ok is false when it is not one of that shape. The caller
+// knows the words for it.
+func setText(s *shape, form, in string, v reflect.Value) (ok bool) {
 	switch s.kind {
 	case text:
 		v.SetString(in)
 	case integer:
-		n, err := strconv.ParseInt(in, 10, bits(s))
+		n, err := strconv.ParseInt(in, 10, bits(s)) // with a sign or zeroes before it. source: aws
 		if err != nil {
-			return wrong("an Integer")
+			return false
 		}
 		v.SetInt(n)
 	case float:
 		f, err := strconv.ParseFloat(in, 64)
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return wrong("a Double")
+			return false
 		}
 		v.SetFloat(f)
 	case boolean:
-		if in != "true" && in != "false" {
-			return wrong("a Boolean")
+		if !strings.EqualFold(in, "true") && !strings.EqualFold(in, "false") {
+			return false
 		}
-		v.SetBool(in == "true")
+		v.SetBool(strings.EqualFold(in, "true"))
 	case timestamp:
 		t, err := parseTime(orElse(s.Timestamp, form), in)
 		if err != nil {
-			return wrong("a Timestamp")
+			return false
 		}
 		v.Set(reflect.ValueOf(t))
 	case blob:
 		b, err := base64.StdEncoding.DecodeString(in)
 		if err != nil {
-			return wrong("a Blob")
+			return false
 		}
 		v.SetBytes(b)
 	default:
-		return fmt.Errorf("wire: %s has no text form", s.name)
+		return false
 	}
-	return nil
+	return true
 }
 
 // getText writes a scalar.
@@ -66,7 +62,7 @@ func getText(s *shape, form string, v reflect.Value) string {
 	case integer:
 		return strconv.FormatInt(v.Int(), 10)
 	case float:
-		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
+		return floatText(v.Float())
 	case boolean:
 		return strconv.FormatBool(v.Bool())
 	case timestamp:
@@ -81,6 +77,17 @@ func getText(s *shape, form string, v reflect.Value) string {
 		return strings.Join(parts, ",")
 	}
 	return v.String()
+}
+
+// floatText writes a number; what is none as AWS spells it. source: sdk
+func floatText(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 // isoForms are the spellings of ISO 8601 that clients use.

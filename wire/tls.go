@@ -13,7 +13,9 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,22 +41,25 @@ type CA struct {
 	leaves map[string]*tls.Certificate // guarded by mu
 }
 
-// OpenCA reads the authority kept in a folder (ca.pem, ca.key), or makes one.
+// OpenCA reads the authority kept in a folder (ca.pem, ca.key), or makes one. An authority without
+// its key is an error: a new one in its place would be trusted by nobody.
 func OpenCA(folder string) (*CA, error) {
 	certFile, keyFile := filepath.Join(folder, "ca.pem"), filepath.Join(folder, "ca.key")
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
 		if err := makeCA(certFile, keyFile); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("making the certificate authority: %w", err)
 		}
-		pair, err = tls.LoadX509KeyPair(certFile, keyFile)
 	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate authority: %w", err)
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
 		return nil, fmt.Errorf("%s holds no ECDSA key", keyFile)
+	}
+	if !pair.Leaf.IsCA {
+		return nil, fmt.Errorf("%s is no certificate authority", certFile)
 	}
 	return &CA{cert: pair.Leaf, key: key, leaves: map[string]*tls.Certificate{}}, nil
 }
@@ -99,42 +104,54 @@ func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// Config serves the names of the services that serves knows, and this machine's own, from one
-// listener.
-func (ca *CA) Config(serves func(service string) bool) *tls.Config {
+// Config serves from one listener the names of the services that serves knows, localhost, the
+// address that a client dialled, and further names of the server's own. Other names are refused.
+func (ca *CA) Config(serves func(service string) bool, names ...string) *tls.Config {
+	names = append([]string{"localhost"}, names...)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return ca.certificate(hello, serves)
+			name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+			switch {
+			case name == "":
+				name = "localhost"
+				if a, ok := hello.Conn.LocalAddr().(*net.TCPAddr); ok {
+					name = a.IP.String()
+				}
+			case !slices.Contains(names, name) && parseHost(name, serves).service == "":
+				return nil, fmt.Errorf("wire: no certificate for %q", name)
+			}
+			return ca.Leaf(name)
 		},
 	}
 }
 
-// certificate picks or makes the certificate for a client's name; without a name, for the address
-// that the client dialled.
-func (ca *CA) certificate(hello *tls.ClientHelloInfo, serves func(string) bool) (*tls.Certificate, error) {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if name == "" {
-		host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
-		if err != nil {
-			host = "localhost"
-		}
-		name = host
-	} else if name != "localhost" && parseHost(name, serves).service == "" {
-		return nil, fmt.Errorf("wire: no certificate for %q", name)
-	}
-	return ca.Leaf(name)
-}
-
-// Leaf gives a certificate for one name or address, kept until it gets old.
+// Leaf gives a certificate for one name or address, kept until it gets old. Two that ask for the
+// same new one at once may get two.
 func (ca *CA) Leaf(name string) (*tls.Certificate, error) {
-	ca.mu.Lock()
-	defer ca.mu.Unlock()
 	now := time.Now()
-	if leaf := ca.leaves[name]; leaf != nil && now.Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+	ca.mu.Lock()
+	leaf := ca.leaves[name]
+	ca.mu.Unlock()
+	if leaf != nil && now.Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
 		return leaf, nil
 	}
+	leaf, err := ca.makeLeaf(name, now)
+	if err != nil {
+		return nil, err
+	}
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if len(ca.leaves) >= mostLeaves {
+		clear(ca.leaves) // names are few; whoever asks for many only makes us work
+	}
+	ca.leaves[name] = leaf
+	return leaf, nil
+}
+
+// makeLeaf makes a certificate.
+func (ca *CA) makeLeaf(name string, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -161,10 +178,5 @@ func (ca *CA) Leaf(name string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(ca.leaves) >= mostLeaves {
-		clear(ca.leaves) // names are few; whoever asks for many only makes us work
-	}
-	leaf := &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key, Leaf: parsed}
-	ca.leaves[name] = leaf
-	return leaf, nil
+	return &tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key, Leaf: parsed}, nil
 }

@@ -12,6 +12,10 @@ import (
 	"github.com/vennel/vennel/api/model"
 )
 
+// mostElements is how many elements and attributes a request may have: an S3 upload of ten thousand
+// parts completes with fifty thousand. An element of four bytes takes thirty times that in memory.
+const mostElements = 1 << 17
+
 // element is a parsed XML element.
 type element struct {
 	name  string
@@ -30,9 +34,10 @@ func (e *element) kid(name string) *element {
 	return nil
 }
 
-// parseXML reads one document of bounded depth. Namespaces are dropped: the models' names are
-// unique without them. Entities other than XML's own five are refused by the library.
-func parseXML(body []byte) (*element, error) {
+// parseXML reads one document of bounded depth and number of elements. Namespaces are dropped: the
+// models' names are unique without them. A document type is refused, and with it all entities but
+// XML's own five.
+func parseXML(body []byte, most int) (*element, error) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	root := new(element)
 	stack := []*element{root}
@@ -46,20 +51,10 @@ func parseXML(body []byte) (*element, error) {
 		top := stack[len(stack)-1]
 		switch token := token.(type) {
 		case xml.StartElement:
-			if len(stack) > deepest {
+			if most -= 1 + len(token.Attr); most < 0 || len(stack) > deepest {
 				return nil, malformedXML(nil)
 			}
-			e := &element{name: token.Name.Local}
-			for _, a := range token.Attr {
-				if e.attrs == nil {
-					e.attrs = map[string]string{}
-				}
-				name := a.Name.Local
-				if a.Name.Space != "" && a.Name.Space != "xmlns" {
-					name = "xsi:" + name // the one foreign attribute that S3 has
-				}
-				e.attrs[name] = a.Value
-			}
+			e := &element{name: token.Name.Local, attrs: attributes(token.Attr)}
 			top.kids = append(top.kids, e)
 			stack = append(stack, e)
 		case xml.EndElement:
@@ -67,13 +62,29 @@ func parseXML(body []byte) (*element, error) {
 		case xml.CharData:
 			top.text.Write(token)
 		case xml.Directive:
-			return nil, malformedXML(nil) // a document type could define entities
+			return nil, malformedXML(nil)
 		}
 	}
-	if len(root.kids) != 1 {
+	if len(root.kids) != 1 || strings.TrimSpace(root.text.String()) != "" {
 		return nil, malformedXML(nil)
 	}
 	return root.kids[0], nil
+}
+
+// attributes are an element's attributes by name.
+func attributes(list []xml.Attr) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
+	attrs := make(map[string]string, len(list))
+	for _, a := range list {
+		name := a.Name.Local
+		if a.Name.Space != "" && a.Name.Space != "xmlns" {
+			name = "xsi:" + name // the one foreign attribute that S3 has
+		}
+		attrs[name] = a.Value
+	}
+	return attrs
 }
 
 // malformedXML is the answer to a body that is no XML of ours.
@@ -84,21 +95,30 @@ func malformedXML(cause error) error {
 	}
 }
 
-// decodeXML reads the XML form of a shape into v.
-func decodeXML(e *element, s *shape, v reflect.Value) error {
+// xmlDecoder reads the XML form of shapes. A strict one, the server's, refuses what lacks a required
+// member, or has elements where a text should be: AWS's answers, which a client reads, are taken as
+// they come.
+type xmlDecoder struct{ strict bool }
+
+// value reads one value.
+func (d xmlDecoder) value(e *element, s *shape, v reflect.Value) error {
 	switch s.kind {
 	case structure:
 		for _, m := range s.members {
 			if !m.inBody() {
 				continue
 			}
-			if err := decodeXMLMember(e, m, v); err != nil {
+			given, err := d.member(e, m, v)
+			if err != nil {
 				return err
+			}
+			if d.strict && m.required && !given {
+				return malformedXML(nil)
 			}
 		}
 		return nil
 	case list:
-		return decodeXMLList(e.kids, s, v, orElse(s.Member.LocationName, "member"))
+		return d.list(e.kids, s, v, orElse(s.Member.LocationName, "member"))
 	case mapping:
 		v.Set(reflect.MakeMap(v.Type()))
 		for _, entry := range e.kids {
@@ -107,54 +127,59 @@ func decodeXML(e *element, s *shape, v reflect.Value) error {
 				return malformedXML(nil)
 			}
 			elem := reflect.New(s.elem.goType).Elem()
-			if err := decodeXML(value, s.elem, elem); err != nil {
+			if err := d.value(value, s.elem, elem); err != nil {
 				return err
 			}
 			v.SetMapIndex(reflect.ValueOf(key.text.String()), elem)
 		}
 		return nil
 	}
-	if setText(s, "iso8601", e.text.String(), v, nil) != nil {
+	if d.strict && len(e.kids) > 0 || !setText(s, "iso8601", e.text.String(), v) {
 		return malformedXML(nil)
 	}
 	return nil
 }
 
-// decodeXMLMember reads one member of a structure from the structure's element.
-func decodeXMLMember(e *element, m *member, v reflect.Value) error {
+// member reads one member of a structure from the structure's element.
+func (d xmlDecoder) member(e *element, m *member, v reflect.Value) (given bool, err error) {
 	if m.ref.XMLAttribute {
-		if a, ok := e.attrs[m.wireName()]; ok {
-			return setText(m.shape, "iso8601", a, m.field(v), nil)
+		a, ok := e.attrs[m.wireName()]
+		if ok && !setText(m.shape, "iso8601", a, m.field(v)) {
+			return false, malformedXML(nil)
 		}
-		return nil
+		return ok, nil
 	}
 	if m.flat() {
-		name := m.flatName()
-		for _, k := range e.kids {
-			if k.name == name {
-				return decodeXMLList(e.kids, m.shape, m.field(v), name)
-			}
+		if name := m.flatName(); e.kid(name) != nil {
+			return true, d.list(e.kids, m.shape, m.field(v), name)
 		}
-		return nil
+		return false, nil
 	}
-	if k := e.kid(m.wireName()); k != nil {
-		return decodeXML(k, m.shape, m.field(v))
+	k := e.kid(m.wireName())
+	if k == nil {
+		return false, nil
 	}
-	return nil
+	return true, d.value(k, m.shape, m.field(v))
 }
 
-// decodeXMLList reads the elements of a name into a list.
-func decodeXMLList(elements []*element, s *shape, v reflect.Value, name string) error {
-	v.Set(reflect.MakeSlice(v.Type(), 0, len(elements)))
+// list reads the elements of a name into a list.
+func (d xmlDecoder) list(elements []*element, s *shape, v reflect.Value, name string) error {
+	items := 0
+	for _, e := range elements {
+		if e.name == name {
+			items++
+		}
+	}
+	v.Set(reflect.MakeSlice(v.Type(), items, items))
+	items = 0
 	for _, e := range elements {
 		if e.name != name {
 			continue
 		}
-		n := v.Len()
-		v.SetLen(n + 1)
-		if err := decodeXML(e, s.elem, v.Index(n)); err != nil {
+		if err := d.value(e, s.elem, v.Index(items)); err != nil {
 			return err
 		}
+		items++
 	}
 	return nil
 }
@@ -241,7 +266,7 @@ func appendEscaped(b []byte, s string) []byte {
 	}) {
 		return append(b, s...)
 	}
-	var buf bytes.Buffer
-	_ = xml.EscapeText(&buf, []byte(s)) // a bytes.Buffer does not fail
-	return append(b, buf.Bytes()...)
+	buf := bytes.NewBuffer(b)
+	_ = xml.EscapeText(buf, []byte(s)) // a bytes.Buffer does not fail
+	return buf.Bytes()
 }
