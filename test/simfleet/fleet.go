@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type fleet struct {
 	out     *printer
 	trust   *x509.CertPool
 	keys    *keyring
+	used    atomic.Int64 // keys
 	nodes   []*node
 	stats   stats
 	offline gate
@@ -44,7 +46,7 @@ func newFleet(ctx context.Context, o *order, out *printer) (*fleet, error) {
 			f.nodes = append(f.nodes, &node{fleet: f, number: len(f.nodes), activation: &o.Activations[i], fingerprint: fingerprint(len(f.nodes))})
 		}
 	}
-	if f.keys, err = newKeyring(max(2, len(f.nodes))); err != nil {
+	if f.keys, err = newKeyring(2*len(f.nodes) + 2); err != nil {
 		return nil, err
 	}
 	f.stats.nodes = len(f.nodes)

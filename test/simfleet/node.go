@@ -30,6 +30,7 @@ type node struct {
 	activation  *activation
 	fingerprint string
 	id          string
+	key         int // of the keyring
 
 	mu          sync.Mutex               // held while a frame is written
 	credentials sigv4.Credentials        // guarded by mu
@@ -158,9 +159,11 @@ func (n *node) sign(service string) func(context.Context, *http.Request, []byte)
 	}
 }
 
-// register registers the node with its activation.
+// register registers the node with its activation, under a new key each time it tries: what became of
+// an attempt that was not answered is not known.
 func (n *node) register(ctx context.Context, transport http.RoundTripper) error {
-	key, err := n.fleet.keys.key(n.number)
+	n.key = int(n.fleet.used.Add(1)) - 1
+	key, err := n.fleet.keys.key(n.key)
 	if err != nil {
 		return err
 	}
@@ -183,7 +186,7 @@ func (n *node) register(ctx context.Context, transport http.RoundTripper) error 
 
 // renew gets the node credentials. It signs with its own key.
 func (n *node) renew(ctx context.Context, transport http.RoundTripper) error {
-	key, err := n.fleet.keys.key(n.number)
+	key, err := n.fleet.keys.key(n.key)
 	if err != nil {
 		return err
 	}
