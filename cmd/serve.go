@@ -27,6 +27,7 @@ type Serve struct {
 	HTTPS    string `default:"127.0.0.1:4443" placeholder:"ADDR" help:"Address for HTTPS and agents; empty for none."`
 	Region   string `default:"us-east-1" env:"AWS_REGION" help:"Region of requests that name none."`
 	Account  string `default:"000000000000" help:"Account of the administrator."`
+	Metrics  string `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof/, which ask for no signature (default: none)."`
 	Database string `placeholder:"URL" env:"VENNEL_DATABASE" help:"postgres://… instead of SQLite in the data folder."`
 
 	LostAfter  time.Duration `default:"11m" help:"How long a node may be silent before it counts as lost."`
@@ -60,6 +61,7 @@ type Ready struct {
 	Credentials string   `json:"credentials"`
 	Region      string   `json:"region"`
 	Account     string   `json:"account"`
+	Metrics     string   `json:"metrics,omitempty"`
 	Nodes       []string `json:"nodes,omitempty"`
 }
 
@@ -106,7 +108,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 }
 
 // listeners are the sockets of a server.
-type listeners struct{ http, https net.Listener }
+type listeners struct{ http, https, metrics net.Listener }
 
 // listen opens the sockets, before anything else is done: an address in use is the most frequent
 // mistake.
@@ -120,6 +122,11 @@ func (s *Serve) listen(ctx context.Context) (l listeners, err error) {
 	if s.HTTPS != "" {
 		if l.https, err = config.Listen(ctx, "tcp", s.HTTPS); err != nil {
 			return l, fmt.Errorf("%w; choose another address with --https", err)
+		}
+	}
+	if s.Metrics != "" {
+		if l.metrics, err = config.Listen(ctx, "tcp", s.Metrics); err != nil {
+			return l, fmt.Errorf("%w; choose another address with --metrics", err)
 		}
 	}
 	if l.http == nil && l.https == nil {
@@ -137,6 +144,9 @@ func (s *Serve) listenAgain(ctx context.Context, r Ready) (listeners, error) {
 	if r.HTTPS != "" {
 		again.HTTPS = r.HTTPS[len("https://"):]
 	}
+	if r.Metrics != "" {
+		again.Metrics = r.Metrics[len("http://"):]
+	}
 	return again.listen(ctx)
 }
 
@@ -150,6 +160,9 @@ func (l listeners) ready(folder string, s *Serve) Ready {
 	}
 	if l.https != nil {
 		r.HTTPS = "https://" + l.https.Addr().String()
+	}
+	if l.metrics != nil {
+		r.Metrics = "http://" + l.metrics.Addr().String()
 	}
 	return r
 }
@@ -181,6 +194,10 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	g.Go(func() error { return server.Run(ctx) })
+	if l.metrics != nil {
+		introspection := server.introspection()
+		g.Go(func() error { return serveMetrics(ctx, introspection, l.metrics) })
+	}
 	if l.http != nil {
 		g.Go(func() error { return ended(web.Serve(l.http)) })
 	}
@@ -206,7 +223,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 
 // close closes sockets that no server has taken.
 func (l listeners) close() (err error) {
-	for _, one := range []net.Listener{l.http, l.https} {
+	for _, one := range []net.Listener{l.http, l.https, l.metrics} {
 		if one != nil {
 			err = errors.Join(err, one.Close())
 		}

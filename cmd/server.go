@@ -57,6 +57,7 @@ type Server struct {
 
 	db    *store.DB
 	audit *store.Log
+	nodes *fleet.Fleet
 	run   []func(context.Context) error
 }
 
@@ -98,6 +99,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	}
 	trail := cloudtrail.New(s.audit, cfg.Log)
 	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
+	s.nodes = nodes
 	commands := command.New(s.db, identity, nodes, cfg.Log)
 	tags := tag.New(s.db, map[string]tag.Resource{
 		document.KindDocument: {ARN: document.ARN, Exists: document.Exists},

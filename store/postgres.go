@@ -285,6 +285,7 @@ func (e *postgresEngine) attempt(ctx context.Context, f func(*Tx) error, alone, 
 	if err := tx.commit(ctx); err != nil {
 		return conflict(err), fmt.Errorf("store: commit: %w", err)
 	}
+	e.db.committed(1)
 	e.db.topics.deliver(tx.notes)
 	return false, nil
 }

@@ -315,6 +315,7 @@ func (e *sqliteEngine) commit(g *group) {
 		g.err = fmt.Errorf("store: commit: %w", g.err)
 		_ = e.guard.control(`ROLLBACK`) // It fails if SQLite has done it already, which is the usual case.
 	} else {
+		e.db.committed(g.size)
 		e.db.topics.deliver(g.notes)
 	}
 	close(g.done)

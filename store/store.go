@@ -100,6 +100,23 @@ type DB struct {
 	mark    mark                  // what every writing transaction must find
 	final   atomic.Pointer[error] // why nothing can be written any more
 	topics  topics
+	commits atomic.Uint64
+	updates atomic.Uint64
+}
+
+// Stats are what a DB has done since it was opened.
+type Stats struct {
+	Commits uint64 // that waited for the disk
+	Updates uint64 // that ended in them: on SQLite those that come together share a commit
+}
+
+// Stats returns the counts until now.
+func (db *DB) Stats() Stats { return Stats{Commits: db.commits.Load(), Updates: db.updates.Load()} }
+
+// committed counts a commit that so many Updates shared.
+func (db *DB) committed(updates int) {
+	db.commits.Add(1)
+	db.updates.Add(uint64(updates))
 }
 
 // Open opens or creates the database at url and brings it to this program's migration version. A url is sqlite:///absolute/path/vennel.db or

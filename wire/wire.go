@@ -93,6 +93,13 @@ func New(ctx context.Context, cfg Config) *Mux {
 // Serves says whether a service is served, by its name.
 func (m *Mux) Serves(service string) bool { return m.services[service] != nil }
 
+// Streams is how many streams are open.
+func (m *Mux) Streams() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.open)
+}
+
 // Wait returns when all streams have ended.
 func (m *Mux) Wait() { m.streams.Wait() }
 

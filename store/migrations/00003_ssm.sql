@@ -9,7 +9,8 @@ CREATE TABLE ssm_tag (
     value   TEXT NOT NULL,
     PRIMARY KEY (account, region, kind, id, name)
 );
-CREATE INDEX ssm_tag_value ON ssm_tag (account, region, kind, name, value, id);
+-- The name goes first, so that SQLite does not take this index for the tags of one id: it would find all of the account in it.
+CREATE INDEX ssm_tag_value ON ssm_tag (name, value, account, region, kind, id);
 
 CREATE TABLE ssm_activation (
     id          TEXT   NOT NULL PRIMARY KEY,

@@ -110,6 +110,20 @@ func (f *Fleet) Connected(node string) bool {
 	return p.channel != nil
 }
 
+// Reachable is how many nodes hold a line.
+func (f *Fleet) Reachable() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.posts {
+		p.mu.Lock()
+		if p.channel != nil || p.poll != nil {
+			n++
+		}
+		p.mu.Unlock()
+	}
+	return n
+}
+
 // hangUp ends a node's lines.
 func (f *Fleet) hangUp(node, reason string) {
 	p := f.find(node)
