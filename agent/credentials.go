@@ -131,14 +131,15 @@ func (c *credentials) get(ctx context.Context) (session, error) {
 }
 
 // judge takes note of an error that may mean that the server does not know the credentials any
-// more, as after it was restored from an older state.
+// more, as after it was restored from an older state, or the node, as after it was deregistered:
+// the answer to the request for new ones tells.
 func (c *credentials) judge(err error) {
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok {
 		return
 	}
 	switch e.Code {
-	case "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken":
+	case "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken", "InvalidInstanceId":
 		select {
 		case c.doubts <- struct{}{}:
 		default:

@@ -44,7 +44,8 @@ type auditEvent struct {
 	EventName           string
 	EventSource         string
 	ErrorCode           string
-	UserIdentity        struct{ ARN, Type string }
+	ErrorMessage        string
+	UserIdentity        struct{ ARN, Type, AccessKeyID string }
 	SourceIPAddress     string
 	AdditionalEventData struct {
 		Decisions []struct {
@@ -113,11 +114,14 @@ func (a *Audit) show(out io.Writer, table io.Writer, text []byte, e *auditEvent)
 	}
 	who := e.UserIdentity.ARN
 	if who == "" {
-		who = strings.ToLower(e.UserIdentity.Type) + " " + e.SourceIPAddress
+		who = strings.TrimSpace(strings.ToLower(e.UserIdentity.Type)+" "+e.UserIdentity.AccessKeyID) + " from " + e.SourceIPAddress
 	}
 	result, why := "ok", ""
 	if e.ErrorCode != "" {
 		result = e.ErrorCode
+	}
+	if len(e.AdditionalEventData.Decisions) == 0 {
+		why = e.ErrorMessage
 	}
 	for _, d := range e.AdditionalEventData.Decisions {
 		if why == "" || !d.Allowed {

@@ -97,7 +97,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := identity.OpenAdministrator(ctx, cfg.Account, filepath.Join(cfg.Data, credentialsFile)); err != nil {
 		return s, err
 	}
-	trail := cloudtrail.New(s.audit, cfg.Log)
+	trail := cloudtrail.New(s.audit, cfg.Account, cfg.Log)
 	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
 	s.nodes = nodes
 	commands := command.New(s.db, identity, nodes, cfg.Log)

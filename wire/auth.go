@@ -29,6 +29,19 @@ func (Anonymous) KeyID() string { return "" }
 // Type is the audit trail's word.
 func (Anonymous) Type() string { return "Anonymous" }
 
+// unverified is the principal of a signed request until its signature has been verified: nobody but
+// a key that somebody says to hold.
+type unverified struct {
+	Anonymous
+	key string
+}
+
+// KeyID is the key that the request names.
+func (u unverified) KeyID() string { return u.key }
+
+// Type is the audit trail's word.
+func (unverified) Type() string { return "Unknown" }
+
 // The values of an operation's authtype that make it more than signed by a user or a session.
 const (
 	authNone     = "none"     // unsigned
@@ -47,6 +60,7 @@ func (m *Mux) verify(ctx context.Context, rq *request) error {
 		}
 		return sigv4.NotSigned()
 	}
+	rq.call.Principal = unverified{key: rq.sig.KeyID}
 	key, principal, err := m.Credentials.Lookup(ctx, rq.sig.KeyID, rq.sig.SessionToken)
 	if err != nil {
 		return lookupError(rq.sig, err)

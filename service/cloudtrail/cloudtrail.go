@@ -23,8 +23,9 @@ const Keep = 90 * 24 * time.Hour
 // Trail is the service.
 type Trail struct {
 	unclaimed
-	log    *store.Log
-	notice *slog.Logger
+	log     *store.Log
+	account string // gets the records of callers that nobody knows
+	notice  *slog.Logger
 }
 
 // unclaimed holds the operations that are not built.
@@ -32,8 +33,11 @@ type unclaimed struct{ vocabulary.Unimplemented }
 
 var _ vocabulary.Server = (*Trail)(nil)
 
-// New gives the service.
-func New(log *store.Log, notice *slog.Logger) *Trail { return &Trail{log: log, notice: notice} }
+// New gives the service. Records of callers that nobody knows go to an account, so that somebody
+// sees them.
+func New(log *store.Log, account string, notice *slog.Logger) *Trail {
+	return &Trail{log: log, account: account, notice: notice}
+}
 
 // Run drops what is too old, until ctx ends.
 func (t *Trail) Run(ctx context.Context) error {
@@ -126,11 +130,15 @@ type tlsDetails struct {
 // moment later; a full queue makes the request wait, since a call that leaves no trace is worse
 // than a slow one.
 func (t *Trail) Record(ctx context.Context, call *api.Call, o *api.Outcome) {
+	account := call.Account
+	if account == "" {
+		account = t.account
+	}
 	e := event{
 		EventVersion: "1.11", EventTime: call.Time.UTC().Format(timeForm), EventSource: call.Service + ".amazonaws.com",
 		EventName: call.Operation, AWSRegion: call.Region, UserAgent: call.UserAgent, ErrorCode: o.Code, ErrorMessage: o.Message,
 		RequestParameters: o.Request, ResponseElements: o.Response, RequestID: call.RequestID, EventID: call.RequestID, ReadOnly: o.ReadOnly,
-		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: call.Account, EventCategory: "Management",
+		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: account, EventCategory: "Management",
 		AdditionalData: additional{Decisions: call.Decisions(), TookMS: float64(o.Took.Microseconds()) / 1000},
 		TLSDetails:     tlsDetails{call.Host},
 	}
@@ -160,7 +168,7 @@ func (t *Trail) Record(ctx context.Context, call *api.Call, o *api.Outcome) {
 		}
 	}
 	record := store.Record{
-		Time: call.Time, ID: call.RequestID, Account: call.Account, Region: call.Region, Name: plain(call.Operation), Principal: plain(name),
+		Time: call.Time, ID: call.RequestID, Account: account, Region: call.Region, Name: plain(call.Operation), Principal: plain(name),
 		Resource: plain(resource), Body: body,
 	}
 	if err := t.log.Append(context.WithoutCancel(ctx), record); err != nil {
@@ -177,6 +185,9 @@ func plain(s string) string {
 func describe(id *identity, p api.Principal) string {
 	id.Type, id.PrincipalID, id.ARN, id.AccountID, id.AccessKeyID = p.Type(), p.UserID(), p.ARN(), p.AccountID(), p.KeyID()
 	name := p.ARN()[strings.LastIndexByte(p.ARN(), '/')+1:]
+	if p.ARN() == "" {
+		name = p.KeyID()
+	}
 	if p.Type() == "IAMUser" {
 		id.UserName = name
 	}

@@ -305,3 +305,31 @@ func TestRecordHidesSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordOfStrangers keeps the requests that were refused because nobody knows who made them.
+func TestRecordOfStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := awstest.New(t)
+		known := w.User("ann", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+		for _, k := range []awstest.Keys{{ID: "AKIASTRANGERSTRANGER", Secret: "s"}, {ID: known.ID, Secret: "wrong"}} {
+			if err := w.Client("ssm", k).Call(t.Context(), "ListDocuments", &ssm.ListDocumentsInput{}, &ssm.ListDocumentsOutput{}); err == nil {
+				t.Fatalf("%s may call", k.ID)
+			}
+			out := lookup(w, by("Username", k.ID))
+			if len(out.Events) != 1 {
+				t.Fatalf("%s has %d records", k.ID, len(out.Events))
+			}
+			r := record(t, &out.Events[0])
+			identity, _ := r["userIdentity"].(map[string]any)
+			want := map[string]any{"type": "Unknown", "principalId": "", "arn": "", "accountId": "", "accessKeyId": k.ID}
+			for name, v := range want {
+				if got := identity[name]; got != v && (v != "" || got != nil) {
+					t.Errorf("%s of %s is %v, not %v", name, k.ID, got, v)
+				}
+			}
+			if r["errorCode"] == nil || r["requestParameters"] != nil {
+				t.Errorf("the record is %v", r)
+			}
+		}
+	})
+}
