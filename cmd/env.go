@@ -43,15 +43,22 @@ func (e *Env) Run(_ context.Context, s Streams) error {
 	return err
 }
 
-// readReady finds the server of a data folder.
+// readReady finds the running server of a data folder. Where no folder is named and no server runs in
+// the default one, it is the lab's.
 func readReady(d DataFlag) (r Ready, err error) {
 	folder, err := d.folder()
 	if err != nil {
 		return r, err
 	}
 	text, err := os.ReadFile(filepath.Join(folder, readyFile))
+	if errors.Is(err, fs.ErrNotExist) && d.Data == "" {
+		var lab string
+		if lab, err = defaultFolder(labFolder); err == nil {
+			text, err = os.ReadFile(filepath.Join(lab, readyFile))
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, fmt.Errorf("no server has run in %s; start one with vennel serve, or name its folder with --data", folder)
+		return r, fmt.Errorf("no server runs in %s; start one with vennel serve, or name its folder with --data", folder)
 	} else if err != nil {
 		return r, err
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vennel/vennel/api/iam"
@@ -40,7 +42,7 @@ const labPatience = 30 * time.Second
 
 // Run starts everything, shows it, and waits for the signal to stop.
 func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
-	folder, remove, err := l.scratch()
+	folder, remove, err := l.scratch(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,22 +82,41 @@ func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s env --data %s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n",
-		shorten(self), folder)
+	env := shorten(self) + " env"
+	if found, err := readReady(DataFlag{}); err != nil || found.HTTP != ready.HTTP {
+		env += " --data " + quote(folder)
+	}
+	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n", env)
 	return v.live(ctx, client)
 }
 
-// scratch is the lab's folder: the one that was named, or one that goes away with the lab.
-func (l *Lab) scratch() (folder string, remove func() error, err error) {
+// labFolder is the name of the folder of a lab that is given none.
+const labFolder = "vennel-lab"
+
+// scratch is the lab's folder: the one that was named, or one that goes away with the lab. What a
+// lab that was killed has left there goes first.
+func (l *Lab) scratch(ctx context.Context) (folder string, remove func() error, err error) {
 	if l.Data != "" {
-		folder, err = l.folder()
-		if err == nil {
-			err = os.MkdirAll(folder, 0o700)
+		if folder, err = l.folder(); err != nil {
+			return "", nil, err
 		}
-		return folder, func() error { return nil }, err
+		return folder, func() error { return nil }, os.MkdirAll(folder, 0o700)
 	}
-	folder, err = os.MkdirTemp("", "vennel-lab-*")
-	return folder, func() error { return os.RemoveAll(folder) }, err
+	if folder, err = defaultFolder(labFolder); err != nil {
+		return "", nil, err
+	}
+	if r, err := readReady(DataFlag{folder}); err == nil {
+		endpoint := cmp.Or(r.HTTP, r.HTTPS)
+		_, address, _ := strings.Cut(endpoint, "://")
+		var dialer net.Dialer
+		if conn, err := dialer.DialContext(ctx, "tcp", address); err == nil {
+			return "", nil, errors.Join(fmt.Errorf("a lab runs already, on %s; name another folder with --data to have one more", endpoint), conn.Close())
+		}
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return "", nil, err
+	}
+	return folder, func() error { return os.RemoveAll(folder) }, os.MkdirAll(folder, 0o700)
 }
 
 // serve starts the server in this process.
@@ -184,22 +205,32 @@ func (l *Lab) startNodes(ctx context.Context, folder string, r Ready, log io.Wri
 		return agents, nil, err
 	}
 	err = until(ctx, func() (bool, error) {
-		ids = nil
-		out := new(ssm.DescribeInstanceInformationOutput)
-		if err := client.Call(ctx, "DescribeInstanceInformation", &ssm.DescribeInstanceInformationInput{}, out); err != nil {
-			return false, err
-		}
-		for _, n := range out.InstanceInformationList {
-			if *n.PingStatus == ssm.PingStatusOnline && *n.ActivationId == id {
-				ids = append(ids, *n.InstanceId)
-			}
-		}
-		return len(ids) == l.Nodes, nil
+		ids, err = online(ctx, client, id)
+		return len(ids) == l.Nodes, err
 	})
 	if err == nil {
 		done()
 	}
 	return agents, ids, err
+}
+
+// online lists the nodes of an activation that are online.
+func online(ctx context.Context, client *wire.Client, activation string) (ids []string, err error) {
+	in := &ssm.DescribeInstanceInformationInput{Filters: []ssm.InstanceInformationStringFilter{
+		{Key: "ActivationIds", Values: []string{activation}}, {Key: "PingStatus", Values: []string{ssm.PingStatusOnline}},
+	}}
+	for {
+		out := new(ssm.DescribeInstanceInformationOutput)
+		if err := client.Call(ctx, "DescribeInstanceInformation", in, out); err != nil {
+			return nil, err
+		}
+		for _, n := range out.InstanceInformationList {
+			ids = append(ids, *n.InstanceId)
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return ids, nil
+		}
+	}
 }
 
 // activate makes the nodes' role, unless an earlier lab in the folder has, and an activation.

@@ -45,11 +45,16 @@ func (d DataFlag) folder() (string, error) {
 	if d.Data != "" {
 		return filepath.Abs(d.Data)
 	}
+	return defaultFolder("vennel")
+}
+
+// defaultFolder is a folder for data of this user, by its name.
+func defaultFolder(name string) (string, error) {
 	if base := os.Getenv("XDG_DATA_HOME"); base != "" {
-		return filepath.Join(base, "vennel"), nil
+		return filepath.Join(base, name), nil
 	}
 	home, err := os.UserHomeDir()
-	return filepath.Join(home, ".local", "share", "vennel"), err
+	return filepath.Join(home, ".local", "share", name), err
 }
 
 // Ready is what a server says on one line when it serves.
@@ -65,7 +70,7 @@ type Ready struct {
 	Nodes       []string `json:"nodes,omitempty"`
 }
 
-// readyFile is where other commands find a running server.
+// readyFile is where other commands find a running server. It goes when the server stops.
 const readyFile = "server.json"
 
 // The limits of a connection. A request must have come in whole within readTime.
@@ -103,7 +108,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 		if listeners, err = s.listenAgain(ctx, ready); err != nil {
 			return err
 		}
-		say = func() error { return nil }
+		say = func() error { return sayReady(io.Discard, folder, ready) }
 	}
 }
 
@@ -216,6 +221,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 	if err := ready(); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, os.Remove(filepath.Join(cfg.Data, readyFile))) }()
 	err = g.Wait()
 	server.Mux.Wait()
 	return err
