@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -255,6 +256,27 @@ func TestNamesInDocuments(t *testing.T) {
 			if _, err := os.Stat(strings.TrimSuffix(string(m[1]), "/")); err != nil {
 				t.Errorf("%s names %s, which is not there", document, m[1])
 			}
+		}
+	}
+}
+
+// TestReadmeNumbers holds the README to what is built.
+func TestReadmeNumbers(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	coverage, err := os.ReadFile("docs/coverage.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`\b(ssm|iam|sts): (\d+)`).FindAllSubmatch(readme, -1)
+	if len(said) != 3 {
+		t.Errorf("the README gives %d numbers of operations, not 3", len(said))
+	}
+	for _, m := range said {
+		if row := fmt.Sprintf("| %s | %s |", m[1], m[2]); !bytes.Contains(coverage, []byte(row)) {
+			t.Errorf("the README says %s, but docs/coverage.md does not", m[0])
 		}
 	}
 }

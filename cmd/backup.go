@@ -113,7 +113,7 @@ func addEntry(archive *tar.Writer, name string, size int64, content io.Reader) e
 type Restore struct {
 	DataFlag
 	Database    string `placeholder:"URL" env:"VENNEL_DATABASE" help:"The server's --database, if it has one."`
-	File        string `arg:"" type:"existingfile" help:"Backup to restore."`
+	File        string `arg:"" help:"Backup to restore."`
 	ReplaceKeys bool   `help:"Take the backup's keys although the folder has others; the server must not run."`
 }
 

@@ -22,8 +22,8 @@ import (
 // Lab starts a server with a managed node on this machine, shows a command run on it, and stays up.
 type Lab struct {
 	DataFlag
-	HTTP  string `default:"127.0.0.1:4566" placeholder:"ADDR" help:"Address for plain HTTP; another is taken when it is in use."`
-	HTTPS string `default:"127.0.0.1:4443" placeholder:"ADDR" help:"Address for HTTPS and agents; another is taken when it is in use."`
+	HTTP  string `default:"127.0.0.1:4566" env:"VENNEL_HTTP" placeholder:"ADDR" help:"Address for plain HTTP; another is taken when it is in use."`
+	HTTPS string `default:"127.0.0.1:4443" env:"VENNEL_HTTPS" placeholder:"ADDR" help:"Address for HTTPS and agents; another is taken when it is in use."`
 	Nodes int    `default:"1" help:"How many nodes to start."`
 }
 

@@ -23,8 +23,8 @@ import (
 // Serve is the control plane.
 type Serve struct {
 	DataFlag
-	HTTP     string `default:"127.0.0.1:4566" placeholder:"ADDR" help:"Address for plain HTTP; empty for none."`
-	HTTPS    string `default:"127.0.0.1:4443" placeholder:"ADDR" help:"Address for HTTPS and agents; empty for none."`
+	HTTP     string `default:"127.0.0.1:4566" env:"VENNEL_HTTP" placeholder:"ADDR" help:"Address for plain HTTP; empty for none."`
+	HTTPS    string `default:"127.0.0.1:4443" env:"VENNEL_HTTPS" placeholder:"ADDR" help:"Address for HTTPS and agents; empty for none."`
 	Region   string `default:"us-east-1" env:"AWS_REGION" help:"Region of requests that name none."`
 	Account  string `default:"000000000000" help:"Account of the administrator."`
 	Metrics  string `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof/, which ask for no signature (default: none)."`
