@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -104,6 +105,9 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 		if !errors.Is(err, store.ErrRestored) {
 			return err
 		}
+		if ctx.Err() != nil {
+			return nil
+		}
 		log.Info("a backup was restored; starting again on what it holds")
 		if listeners, err = s.listenAgain(ctx, ready); err != nil {
 			return err
@@ -130,6 +134,9 @@ func (s *Serve) listen(ctx context.Context) (l listeners, err error) {
 		}
 	}
 	if s.Metrics != "" {
+		if host, _, err := net.SplitHostPort(s.Metrics); err != nil || !loopback(host) {
+			return l, fmt.Errorf("--metrics asks for no signature, so it must be a loopback address with a port, such as 127.0.0.1:9090, not %s", s.Metrics)
+		}
 		if l.metrics, err = config.Listen(ctx, "tcp", s.Metrics); err != nil {
 			return l, fmt.Errorf("%w; choose another address with --metrics", err)
 		}
@@ -138,6 +145,12 @@ func (s *Serve) listen(ctx context.Context) (l listeners, err error) {
 		return l, errors.New("there is nothing to serve on: --http and --https are both empty")
 	}
 	return l, nil
+}
+
+// loopback says whether a host is this machine and reachable from it only.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // listenAgain opens the same sockets once more.
@@ -190,6 +203,9 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 	g, ctx := errgroup.WithContext(ctx)
 	server, err := OpenServer(ctx, cfg)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = nil // it was told to stop before it had begun
+		}
 		return errors.Join(err, l.close())
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
