@@ -25,6 +25,14 @@ const backupDatabase = "database"
 // backupKeys are the files of the data folder that belong to a backup.
 var backupKeys = []string{"key", "ca.key", caFile}
 
+// keyMode is the mode of such a file; a certificate is for everybody.
+func keyMode(name string) fs.FileMode {
+	if name == caFile {
+		return 0o644
+	}
+	return 0o600
+}
+
 // mostKeyFile bounds what is read of a key file in an archive.
 const mostKeyFile = 64 << 10
 
@@ -173,7 +181,7 @@ func (r *Restore) Run(ctx context.Context, s Streams) (err error) {
 	}
 	if !same {
 		for _, name := range backupKeys {
-			if err := durable.WriteFile(filepath.Join(folder, name), keys[name], 0o600); err != nil {
+			if err := durable.WriteFile(filepath.Join(folder, name), keys[name], keyMode(name)); err != nil {
 				return err
 			}
 		}
@@ -187,7 +195,7 @@ func sameKeys(folder string, keys map[string][]byte) (bool, error) {
 	for _, name := range backupKeys {
 		have, err := os.ReadFile(filepath.Join(folder, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			if err := durable.WriteFile(filepath.Join(folder, name), keys[name], 0o600); err != nil {
+			if err := durable.WriteFile(filepath.Join(folder, name), keys[name], keyMode(name)); err != nil {
 				return false, err
 			}
 			continue
