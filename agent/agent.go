@@ -96,10 +96,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer calls.close()
-	creds, err := openCredentials(node, calls, cfg.RotateKeyDays, log)
-	if err != nil {
-		return err
-	}
+	creds := openCredentials(node, calls, cfg.RotateKeyDays, log)
 	lines := newLines(node, calls, creds, cfg.pace, log)
 	out, err := openOutbox(node.path(outboxFolder), lines, cfg.pace, log)
 	if err != nil {

@@ -81,7 +81,7 @@ func openChannel(ctx context.Context, n *node, c *calls, creds *credentials, p p
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.tls.Clone(), HandshakeTimeout: createTime,
 		ReadBufferSize: 1024, WriteBufferSize: 1024, // an idle node holds them all the time
 	}
-	conn, answer, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http"), request.Header)
+	conn, answer, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http"), request.Header) //nolint:bodyclose // there is none, or the dialer has read it
 	if err != nil {
 		if answer != nil {
 			body, _ := io.ReadAll(io.LimitReader(answer.Body, mostRefusal)) // what there is of it

@@ -51,14 +51,14 @@ type credentials struct {
 }
 
 // openCredentials takes up the credentials of an earlier run.
-func openCredentials(n *node, c *calls, rotateDays int, log *slog.Logger) (*credentials, error) {
+func openCredentials(n *node, c *calls, rotateDays int, log *slog.Logger) *credentials {
 	creds := &credentials{node: n, calls: c, rotateDays: rotateDays, log: log, doubts: make(chan struct{}, 1), changed: make(chan struct{})}
 	kept, err := readSession(n.path(credentialsFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("the kept credentials cannot be read", "error", err)
 	}
 	creds.session = kept
-	return creds, nil
+	return creds
 }
 
 // The members of the credentials file that AWS's tools ignore.

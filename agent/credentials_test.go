@@ -143,11 +143,7 @@ func reopen(t *testing.T, n *node, b *bank, days int) *credentials {
 	if err := disk.ReadJSON(filepath.Join(n.state, registrationFile), &kept.Registration); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openCredentials(kept, &calls{node: &kept.Registration, http: &http.Client{Transport: b}}, days, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return openCredentials(kept, &calls{node: &kept.Registration, http: &http.Client{Transport: b}}, days, slog.New(slog.DiscardHandler))
 }
 
 // running runs something in the bubble and stops it at its end.

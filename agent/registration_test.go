@@ -175,7 +175,7 @@ func TestNoSecretsInLogs(t *testing.T) {
 			t.Errorf("%s is in the log", secrets[i-2])
 		}
 	}
-	for _, part := range strings.Split(content(t, filepath.Join(w.state, "registration.json")), `"`) {
+	for part := range strings.SplitSeq(content(t, filepath.Join(w.state, "registration.json")), `"`) {
 		if len(part) > 500 && !strings.HasPrefix(part, "-----BEGIN") && strings.Contains(logs, part[:40]) {
 			t.Error("the key is in the log")
 		}

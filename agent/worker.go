@@ -74,12 +74,12 @@ func (w *worker) start(b *inbox, j *job) error {
 	if err != nil {
 		return err
 	}
-	defer logs.Close()
+	defer func() { _ = logs.Close() }() // the worker writes to its own
 	r, wake, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer wake.Close()
+	defer func() { _ = wake.Close() }() // the worker holds its own
 	args := append(b.cfg.Worker[1:len(b.cfg.Worker):len(b.cfg.Worker)], "--state", b.node.state, "--command", j.Command)
 	cmd := exec.Command(b.cfg.Worker[0], args...) //nolint:noctx // it outlives us
 	cmd.Stdout, cmd.Stderr = wake, logs

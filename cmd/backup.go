@@ -58,7 +58,7 @@ func (b *Backup) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // nothing is there when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // nothing is there when all went well
 	n, err := writeBackup(ctx, f, folder, db)
 	if err == nil {
 		err = f.Sync()
@@ -80,8 +80,7 @@ func writeBackup(ctx context.Context, out io.Writer, folder string, db *store.DB
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(dump.Name())
-	defer dump.Close()
+	defer func() { _, _ = dump.Close(), os.Remove(dump.Name()) }() // its content is in the archive
 	if err := db.Backup(ctx, dump); err != nil {
 		return 0, err
 	}
@@ -136,7 +135,7 @@ func (r *Restore) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	archive := tar.NewReader(f)
 	keys := map[string][]byte{}
 	for range backupKeys {
@@ -153,8 +152,10 @@ func (r *Restore) Run(ctx context.Context, s Streams) (err error) {
 			return fmt.Errorf("%s is not a backup: it has no %s", r.File, name)
 		}
 	}
-	if header, err := archive.Next(); err != nil || header.Name != backupDatabase {
-		return fmt.Errorf("%s is not a backup: it has no database (%v)", r.File, err)
+	if header, err := archive.Next(); err != nil {
+		return fmt.Errorf("%s is not a backup: it has no database: %w", r.File, err)
+	} else if header.Name != backupDatabase {
+		return fmt.Errorf("%s is not a backup: it has no database", r.File)
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err

@@ -16,7 +16,7 @@ func ReadCredentials(file string) (sigv4.Credentials, error) {
 	if err != nil {
 		return c, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	lines := bufio.NewScanner(f)
 	for profile := ""; lines.Scan(); {
 		line := strings.TrimSpace(lines.Text())

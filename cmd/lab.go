@@ -51,7 +51,7 @@ func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // each line was written at once
 	v := newView(s.Out)
 	ready, stop, err := l.serve(ctx, folder, log, v)
 	if err != nil {
@@ -191,7 +191,7 @@ func (l *Lab) startNodes(ctx context.Context, folder string, r Ready, log io.Wri
 		if err := register.Run(); err != nil {
 			return agents, nil, fmt.Errorf("registering a node: %w", err)
 		}
-		agent := exec.Command(self, "agent", "run", "--state", state) //nolint:noctx // it is told to stop, not killed
+		agent := exec.Command(self, "agent", "run", "--state", state) // it is told to stop, not killed
 		agent.Stdout, agent.Stderr = log, log
 		if err := agent.Start(); err != nil {
 			return agents, nil, fmt.Errorf("starting a node: %w", err)

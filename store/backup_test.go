@@ -123,27 +123,27 @@ func TestBackupWriteStorm(t *testing.T) {
 }
 
 // restoreChild restores a file into a database beside its server.
-func restoreChild(ctx context.Context, args []string) error {
+func restoreChild(ctx context.Context, args []string) (err error) {
 	db, err := store.Options{Beside: true}.Open(ctx, args[0], nil)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	file, err := os.Open(args[1])
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it is only read
 	return db.Restore(ctx, file)
 }
 
 // backupChild writes a backup beside a server to a file.
-func backupChild(ctx context.Context, args []string) error {
+func backupChild(ctx context.Context, args []string) (err error) {
 	db, err := store.Options{Beside: true}.Open(ctx, args[0], nil)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	file, err := os.Create(args[1])
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func burst(t *testing.T, address, synchronous string, first int, over *atomic.Bo
 	t.Helper()
 	r, w, err := os.Pipe()
 	must(t, err)
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it is only read
 	cmd := child(t, "crash", address, synchronous, strconv.Itoa(first))
 	cmd.ExtraFiles = []*os.File{w}
 	must(t, cmd.Start())

@@ -232,7 +232,7 @@ type rows struct {
 // Next implements driver.Rows.
 func (r *rows) Next(dest []driver.Value) error {
 	if err := r.Rows.Next(dest); err != nil {
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			return r.guard.fail(err)
 		}
 		return err

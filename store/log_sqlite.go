@@ -133,7 +133,7 @@ func (l *sqliteLog) queryDay(ctx context.Context, d day, s span, look func(Recor
 		return true, nil
 	}
 	pool := sql.OpenDB(sqliteOpener(l.file(d), "_query_only=1"))
-	defer pool.Close()
+	defer func() { _ = pool.Close() }() // it is only read
 	pool.SetMaxOpenConns(1)
 	var made bool // A process that was killed may have left a file without its table.
 	err = pool.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'record')`).Scan(&made)

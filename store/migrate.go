@@ -24,8 +24,8 @@ func Migrations() fs.FS {
 
 // migrate brings the database to the program's version and returns that. Beside a server it only compares.
 func migrate(ctx context.Context, db *DB, dialect goose.Dialect, open opener) (int64, error) {
-	pool := sql.OpenDB(open) // goose is no closure of Update, so its connections have no guard.
-	defer pool.Close()
+	pool := sql.OpenDB(open)            // goose is no closure of Update, so its connections have no guard.
+	defer func() { _ = pool.Close() }() // each migration was committed
 	files := db.opts.Migrations
 	if files == nil {
 		files = Migrations()

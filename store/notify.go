@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -21,9 +22,8 @@ type topics struct {
 type topic struct {
 	seq atomic.Uint64
 
-	mu     sync.Mutex
-	subs   map[*Subscription]struct{} // guarded by mu
-	closed bool                       // guarded by mu
+	mu   sync.Mutex
+	subs map[*Subscription]struct{} // guarded by mu
 }
 
 // get returns the topic of that name.
@@ -84,7 +84,7 @@ func (db *DB) Subscribe(topic string) *Subscription {
 	s := &Subscription{topic: db.topics.get(topic), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
-	if db.ended() == ErrClosed {
+	if errors.Is(db.ended(), ErrClosed) {
 		s.end()
 	} else {
 		s.topic.subs[s] = struct{}{}

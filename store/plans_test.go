@@ -18,7 +18,7 @@ import (
 func TestPlans(t *testing.T) {
 	db, err := store.Open(t.Context(), storetest.SQLite(t), nil)
 	must(t, err)
-	defer db.Close()
+	defer func() { must(t, db.Close()) }()
 	table := regexp.MustCompile(`(?:FROM|UPDATE) (\w+)\s`)
 	equal := regexp.MustCompile(`\b(\w+) = \$\d`)
 	alternatives := regexp.MustCompile(`\([^()]*(?:\([^()]*\)[^()]*)* OR [^()]*(?:\([^()]*\)[^()]*)*\)`) // no index serves them

@@ -340,7 +340,7 @@ func (e *postgresEngine) close() error {
 	e.lockMu.Lock()
 	defer e.lockMu.Unlock()
 	if e.lock != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), afterwards)
+		ctx, cancel := context.WithTimeout(context.Background(), afterwards) //nolint:forbidigo // closing has no context
 		defer cancel()
 		_ = e.lock.Close(ctx) // The server gives the lock up with the connection, however that ends.
 		e.lock = nil

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,7 +21,7 @@ const valuesPerInsert = 120
 // newer program. A backup of an older program is migrated on the way. It may run while a server has the database open, in this or another process:
 // that server's Update, and this DB's too, return ErrRestored from then on.
 func (db *DB) Restore(ctx context.Context, r io.Reader) error {
-	if err := db.ended(); err != nil && err != ErrRestored {
+	if err := db.ended(); err != nil && !errors.Is(err, ErrRestored) {
 		return err
 	}
 	file, done, err := db.rewindable(r)
@@ -151,7 +152,7 @@ func (db *DB) restoreOlder(ctx context.Context, r io.Reader, version int64) (err
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it has served
 	address := (&url.URL{Scheme: "sqlite", Path: filepath.Join(dir, "older.db")}).String()
 	options := Options{Migrations: db.opts.Migrations, upTo: version}
 	log := slog.New(slog.DiscardHandler)
@@ -171,12 +172,12 @@ func (db *DB) restoreOlder(ctx context.Context, r io.Reader, version int64) (err
 	if err != nil {
 		return err
 	}
-	defer newer.Close()
+	defer func() { _ = newer.Close() }() // it goes with dir
 	file, err := os.OpenFile(filepath.Join(dir, "newer.backup"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it goes with dir
 	if err := newer.Backup(ctx, file); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -117,10 +118,8 @@ func createFile(path string) error {
 
 // sqliteOpener opens connections to the file at path, which must exist.
 func sqliteOpener(path string, params ...string) opener {
-	dsn := (&url.URL{Scheme: "file", Path: path}).String() + "?mode=rw&_dqs=0&_error_rc=1&_busy_timeout=10000"
-	for _, p := range params {
-		dsn += "&" + p
-	}
+	params = append([]string{"mode=rw", "_dqs=0", "_error_rc=1", "_busy_timeout=10000"}, params...)
+	dsn := (&url.URL{Scheme: "file", Path: path, RawQuery: strings.Join(params, "&")}).String()
 	return func(context.Context) (driver.Conn, error) { return new(sqlite.Driver).Open(dsn) }
 }
 
@@ -139,7 +138,7 @@ func (e *sqliteEngine) view(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	// Nothing was written, so there is nothing to lose in an error of the end.
-	defer tx.guard.control(`ROLLBACK`)
+	defer func() { _ = tx.guard.control(`ROLLBACK`) }()
 	if err := tx.run(f); err != nil {
 		return err
 	}
@@ -151,7 +150,7 @@ func (e *sqliteEngine) view(ctx context.Context, f func(*Tx) error) error {
 
 // control runs BEGIN, COMMIT and their like, which no context ends.
 func (g *guard) control(text string) error {
-	_, err := g.exec(context.Background(), text, nil)
+	_, err := g.exec(context.Background(), text, nil) //nolint:forbidigo // so it says above
 	return err
 }
 
@@ -372,7 +371,7 @@ func (e *sqliteEngine) watch(context.Context) error {
 
 // close implements engine. A View that is running ends on its own.
 func (e *sqliteEngine) close() error {
-	if err := e.takeAlone(context.Background()); err != nil {
+	if err := e.takeAlone(context.Background()); err != nil { //nolint:forbidigo // closing has no context
 		return err
 	}
 	defer e.turn.give()

@@ -95,7 +95,7 @@ func (tx *Tx) context(ctx context.Context) context.Context {
 }
 
 // spent is the context of statements on a transaction that is over.
-type spent struct{ context.Context }
+type spent struct{ context.Context } //nolint:containedctx // it is a context itself
 
 // Err makes the guard refuse the statement.
 func (spent) Err() error { return sql.ErrTxDone }

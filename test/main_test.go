@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }() // it is in the folder for temporary files
 	program = filepath.Join(folder, "vennel")
 	build := exec.Command("go", "build", "-o", program, "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -69,7 +69,8 @@ type server struct {
 	data  string
 	args  []string
 	cmd   *exec.Cmd
-	ended chan error
+	ended chan struct{} // closed when the process has ended
+	err   error         // how it ended
 	log   *os.File
 }
 
@@ -96,15 +97,16 @@ func (s *server) start(plain, secure string) (err error) {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	s.ended = make(chan error, 1)
+	s.ended = make(chan struct{})
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
 	if err == nil {
 		err = json.Unmarshal([]byte(line), &s.Ready)
 	}
 	go func() {
+		defer close(s.ended)
 		_, _ = io.Copy(io.Discard, lines)
-		s.ended <- s.cmd.Wait()
+		s.err = s.cmd.Wait()
 	}()
 	if err != nil {
 		return fmt.Errorf("the server is not ready: %w\n%s", err, s.logged())
@@ -123,8 +125,8 @@ func (s *server) stop() error {
 		return err
 	}
 	select {
-	case err := <-s.ended:
-		return errors.Join(err, s.log.Close())
+	case <-s.ended:
+		return errors.Join(s.err, s.log.Close())
 	case <-time.After(5 * time.Second):
 		_ = s.cmd.Process.Kill()
 		return fmt.Errorf("the server did not stop within 5 s\n%s", s.logged())
@@ -160,9 +162,7 @@ type world struct {
 	*server
 	folder string
 	agent  string // vennel or official
-
-	mu    sync.Mutex
-	nodes map[string]node
+	nodes  map[string]node
 }
 
 // node is a running agent.
@@ -184,9 +184,7 @@ func scripts(t *testing.T, folder, agent string, commands map[string]func(ts *te
 	all := map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"vennel": runVennel, "server": runServer, "waitfor": waitFor, "node": runNode, "env-from": envFrom,
 	}
-	for name, f := range commands {
-		all[name] = f
-	}
+	maps.Copy(all, commands)
 	testscript.Run(t, testscript.Params{
 		Dir:                 folder,
 		Cmds:                all,

@@ -115,7 +115,7 @@ func (n *official) start() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the agent writes to its own
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	return n.cmd.Start()
 }

@@ -70,8 +70,7 @@ func (m *Mux) verify(ctx context.Context, rq *request) error {
 	}
 	var sum *sigv4.Hash
 	if rq.svc.Name != "s3" { // whose body is checked as it is read
-		h := sigv4.Hash(sha256.Sum256(rq.body))
-		sum = &h
+		sum = new(sha256.Sum256(rq.body))
 	}
 	err = rq.sig.Verify(rq.Request, sum, key, rq.call.Time, sigv4.Options{Region: rq.call.Region, Service: rq.svc.Name, Keys: m.keys})
 	if err != nil {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -155,7 +156,7 @@ func TestConstraintWords(t *testing.T) {
 				}
 				return
 			}
-			e, ok := err.(*api.Error)
+			e, ok := errors.AsType[*api.Error](err)
 			if !ok || e.Reason != api.Invalid || e.Message != c.want {
 				t.Errorf("got  %v\nwant Invalid: %s", err, c.want)
 			}
@@ -189,12 +190,12 @@ func TestConstraintAnswersAreBounded(t *testing.T) {
 		"a long value in a list": `{"IamRole":"r","RegistrationMetadata":[{"Key":"` + strings.Repeat(" ", 500000) + `","Value":"` + strings.Repeat("x", 500000) + `"}]}`,
 	} {
 		_, err := decodeAs(t, "ssm", "CreateActivation", body)
-		if e, ok := err.(*api.Error); !ok || e.Reason != api.Invalid || len(e.Message) > mostViolations*(mostShown+1000) {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Invalid || len(e.Message) > mostViolations*(mostShown+1000) {
 			t.Errorf("%s: %.200v, in all %d bytes", name, err, len(fmt.Sprint(err)))
 		}
 	}
 	_, err := decodeAs(t, "ssm", "SendCommand", `{"DocumentName":"AWS-RunShellScript","InstanceIds":[`+strings.Join(items, ",")+`]}`)
-	if e, ok := err.(*api.Error); !ok || !strings.HasPrefix(e.Message, "2 validation errors detected: Value '[0!, 1!, 2!") || len(e.Message) > 3*mostShown {
+	if e, ok := errors.AsType[*api.Error](err); !ok || !strings.HasPrefix(e.Message, "2 validation errors detected: Value '[0!, 1!, 2!") || len(e.Message) > 3*mostShown {
 		t.Errorf("a list of scalars: %.200v, in all %d bytes", err, len(fmt.Sprint(err)))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -132,9 +133,7 @@ func (c *Client) request(ctx context.Context, m *model.Service, op *model.Operat
 	if err != nil {
 		return nil, nil, err
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	return r, body, nil
 }
 

@@ -29,13 +29,15 @@ var fuzzed = map[string][]struct{ service, operation string }{
 	},
 }
 
-// refusedWell says whether an error is one that a caller may see: in words of ours, and not too long.
-func refusedWell(t *testing.T, err error) {
+// refusedWell says whether an error is one that a caller may see, in words of ours and not too long,
+// and gives its reason.
+func refusedWell(t *testing.T, err error) api.Reason {
 	t.Helper()
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok || e.Reason == api.Internal || len(e.Message) > mostViolations*(2*mostShown+10_000) {
-		t.Errorf("%.1000v", err)
+		t.Fatalf("%.1000v", err)
 	}
+	return e.Reason
 }
 
 // FuzzJSON reads bytes as the inputs of several operations. What can be read, even if constraints
@@ -61,8 +63,7 @@ func FuzzJSON(f *testing.F) {
 		op := operationOf(t, what.service, what.operation)
 		first := reflect.New(op.In).Elem()
 		if err := decodeJSON(body, op.in(), first, new(checker)); err != nil {
-			refusedWell(t, err)
-			if err.(*api.Error).Reason != api.Invalid {
+			if refusedWell(t, err) != api.Invalid {
 				return
 			}
 		}
@@ -101,8 +102,7 @@ func FuzzQuery(f *testing.F) {
 		for i := range rounds {
 			v := reflect.New(op.In).Elem()
 			if err := decodeQuery(form, op.in(), v, isEC2, &checker{requiredOnly: isEC2}); err != nil {
-				refusedWell(t, err)
-				if reason := err.(*api.Error).Reason; reason == api.Unserializable && i == 0 {
+				if reason := refusedWell(t, err); reason == api.Unserializable && i == 0 {
 					return
 				} else if reason == api.Unserializable {
 					t.Fatalf("%v in %s", err, form.Encode())

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,9 +30,9 @@ func (w *world) serveIn(t testing.TB) *memnet.Listener {
 	t.Helper()
 	l := memnet.Listen()
 	server := &http.Server{Handler: w, ReadTimeout: readTime, ReadHeaderTimeout: readTime}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close(); <-served })
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(l) })
+	t.Cleanup(func() { _ = server.Close(); serving.Wait() })
 	return l
 }
 
@@ -201,9 +202,9 @@ func TestCutBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: w}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() { _ = server.Close(); <-served }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(l) })
+	defer func() { _ = server.Close(); serving.Wait() }()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -80,7 +81,7 @@ func TestJSONWrongKinds(t *testing.T) {
 	} {
 		for kind, want := range c.want {
 			_, err := decodeAs(t, c.service, c.operation, "{"+fmt.Sprintf(c.member, values[kind])+"}")
-			if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable || e.Message != want {
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable || e.Message != want {
 				t.Errorf("%s for a %s: %v\nwant Unserializable: %s", kind, name, err, want)
 			}
 		}
@@ -97,7 +98,7 @@ func TestJSONBrokenBodies(t *testing.T) {
 		`{"Na` + "\xff" + `me":1}`: "", "\x00": "", `{"Unknown":` + "\x01" + `}`: "",
 	} {
 		_, err := decodeAs(t, "ssm", "GetParameter", body)
-		if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable || e.Message != want {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable || e.Message != want {
 			t.Errorf("%q: %v, want Unserializable: %s", body, err, want)
 		}
 	}
@@ -126,7 +127,7 @@ func TestJSONNesting(t *testing.T) {
 		for _, depth := range []int{deepest * 2, 9_000, 100_000} {
 			body := c.open + strings.Repeat(c.inner, depth)
 			_, err := decodeAs(t, "ssm", operation, body+"1"+strings.Repeat(c.end, depth)+"}")
-			if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable {
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable {
 				t.Errorf("%s, %d deep: %v", name, depth, err)
 			}
 		}
@@ -272,7 +273,7 @@ func TestJSONBlobs(t *testing.T) {
 		"aGVs_-": "'aGVs_-' can not be converted to a Blob: Base64 encoded length is expected a multiple of 4 bytes but found: 6",
 	} {
 		_, err := decodeAs(t, "kms", "Decrypt", `{"CiphertextBlob":"`+text+`"}`)
-		if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable || e.Message != want {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable || e.Message != want {
 			t.Errorf("%s: %v", text, err)
 		}
 		_, err = decodeAs(t, "kms", "Encrypt", `{"KeyId":"k","Plaintext":"`+text+`"}`)

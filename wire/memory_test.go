@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,9 +56,9 @@ func idleCosts(t testing.TB, n int) (bare, ours cost) {
 	c.Record, c.Log = nil, slog.New(slog.DiscardHandler)
 	ours = measure(t, "stream", n, func(l net.Listener) func() {
 		server := &http.Server{Handler: c, TLSConfig: ca.Config(served), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-		done := make(chan error, 1)
-		go func() { done <- server.ServeTLS(l, "", "") }()
-		return func() { c.stop(); _ = server.Close(); <-done; c.Wait() }
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = server.ServeTLS(l, "", "") })
+		return func() { c.stop(); _ = server.Close(); serving.Wait(); c.Wait() }
 	})
 	return bare, ours
 }
@@ -204,7 +205,7 @@ func streamClient(raw net.Conn, config *tls.Config, i int) error {
 	r := newRequest("GET", "https://ssmmessages.us-east-1.amazonaws.com/v1/control-channel/mi-0123456789abcd"+strconv.Itoa(1000+i), "")
 	r = signedAs(r, sigv4.Credentials{AccessKeyID: testKeyID, SecretAccessKey: testSecret}, testRegion, "ssmmessages", time.Now())
 	d := websocket.Dialer{TLSClientConfig: config, NetDialContext: func(context.Context, string, string) (net.Conn, error) { return raw, nil }}
-	conn, _, err := d.DialContext(context.Background(), "wss"+r.URL.String()[len("https"):], r.Header)
+	conn, _, err := d.DialContext(context.Background(), "wss"+r.URL.String()[len("https"):], r.Header) //nolint:bodyclose // there is none, or the dialer has read it
 	if err != nil {
 		return err
 	}

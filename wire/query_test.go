@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -83,7 +84,7 @@ func TestQueryMalformed(t *testing.T) {
 		{"boolean in EC2", "ec2", "DescribeVpcs", "DryRun=maybe", "Value (maybe) for parameter dryRun is invalid."},
 	} {
 		_, err := decodeForm(t, c.service, c.operation, c.form)
-		if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable || e.Message != c.want {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable || e.Message != c.want {
 			t.Errorf("%s: %v, want Unserializable: %s", c.name, err, c.want)
 		}
 	}

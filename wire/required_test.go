@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
 	"net/url"
@@ -172,7 +171,7 @@ func without(t *testing.T, svc *service, op *operation, in reflect.Value, p plac
 		rq.form, _ = url.ParseQuery(string(body))
 	}
 	if found, err := svc.protocol.find(rq); found != op {
-		return fmt.Errorf("found %v, %v", found, err)
+		t.Fatalf("found %v, %v", found, err)
 	}
 	return svc.protocol.decode(rq, op.in(), got.Elem())
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -112,7 +113,7 @@ func receive(svc *service, op *operation, r *http.Request, body []byte, v reflec
 		}
 		v.Field(op.in().payload.index).Set(reflect.ValueOf(bytes.NewReader(all)))
 	}
-	if e, ok := err.(*api.Error); ok && e.Reason == api.Invalid {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Reason == api.Invalid {
 		return nil
 	}
 	return err

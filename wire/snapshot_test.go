@@ -125,7 +125,7 @@ func compareSnapshot(t *testing.T, svc *service, op *operation, text []byte) {
 		return
 	}
 	want, got := leaves(t, svc, r, body), leaves(t, svc, again, againBody)
-	known := knownNames(svc, op.in(), map[*shape]bool{})
+	known := knownNames(op.in(), map[*shape]bool{})
 	for _, leaf := range slices.Sorted(maps.Keys(want)) {
 		if got[leaf] != want[leaf] && allKnown(leaf, known) {
 			t.Errorf("%s: %s is %q in the snapshot and %q after us", op.Name, leaf, want[leaf], got[leaf])
@@ -232,7 +232,7 @@ func xmlLeaves(e *element, at string, out map[string]string) {
 }
 
 // knownNames are all wire names that a shape leads to.
-func knownNames(svc *service, s *shape, done map[*shape]bool) map[string]bool {
+func knownNames(s *shape, done map[*shape]bool) map[string]bool {
 	names := map[string]bool{}
 	if s == nil || done[s] {
 		return names
@@ -240,9 +240,9 @@ func knownNames(svc *service, s *shape, done map[*shape]bool) map[string]bool {
 	done[s] = true
 	for _, m := range s.members {
 		names[m.wireName()], names[m.ec2Name()], names[m.name] = true, true, true
-		maps.Copy(names, knownNames(svc, m.shape, done))
+		maps.Copy(names, knownNames(m.shape, done))
 	}
-	maps.Copy(names, knownNames(svc, s.elem, done))
+	maps.Copy(names, knownNames(s.elem, done))
 	return names
 }
 

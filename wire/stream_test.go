@@ -48,12 +48,12 @@ func newChannel(t testing.TB, h handler) *channel {
 	context.AfterFunc(ctx, w.closeStreams)
 	listener := memnet.Listen()
 	server := &http.Server{Handler: w, ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {
 		stop()
 		_ = server.Close()
-		<-served
+		serving.Wait()
 		w.Wait()
 	})
 	return &channel{world: w, dial: listener.Dial, stop: stop}
@@ -95,8 +95,15 @@ func echo(s api.Stream) error {
 // channelURL is where the channel is.
 const channelURL = "ws://ssmmessages.us-east-1.amazonaws.com/v1/control-channel/mi-0123456789abcdef0?role=subscribe&stream=input"
 
-// connect upgrades a request; the answer is that of a refusal.
-func (c *channel) connect(t testing.TB, url string, header ...string) (*websocket.Conn, *http.Response, error) {
+// connect upgrades a request that nothing is wrong with.
+func (c *channel) connect(t testing.TB) (*websocket.Conn, error) {
+	t.Helper()
+	conn, _, err := c.upgrade(t, channelURL) //nolint:bodyclose // there is none, or the dialer has read it
+	return conn, err
+}
+
+// upgrade upgrades a request; the answer is that of a refusal.
+func (c *channel) upgrade(t testing.TB, url string, header ...string) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
 	r := signed(newRequest("GET", strings.Replace(url, "ws", "http", 1), "", header...), "ssmmessages")
 	d := websocket.Dialer{NetDialContext: c.dial}
@@ -118,7 +125,7 @@ type peer struct {
 // open connects, sends the opening message and reads.
 func (c *channel) open(t testing.TB) *peer {
 	t.Helper()
-	conn, _, err := c.connect(t, channelURL)
+	conn, err := c.connect(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +248,7 @@ func TestStreamRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ch := newChannel(t, c.h)
-				conn, answer, err := ch.connect(t, c.url, c.header...)
+				conn, answer, err := ch.upgrade(t, c.url, c.header...)
 				if conn != nil || answer == nil {
 					t.Fatalf("connected: %v", err)
 				}
@@ -313,7 +320,7 @@ func TestStreamOpening(t *testing.T) {
 					got <- in.ChannelId
 					return err
 				})
-				conn, _, err := ch.connect(t, channelURL)
+				conn, err := ch.connect(t)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -500,7 +507,7 @@ func TestStreamStop(t *testing.T) {
 		}))
 		quiet := newChannel(t, accepting(listen))
 		for range 300 {
-			conn, _, err := c.connect(t, channelURL) // which never reads
+			conn, err := c.connect(t) // which never reads
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -526,7 +533,7 @@ func TestStreamStop(t *testing.T) {
 				t.Errorf("a peer was told %v", err)
 			}
 		}
-		if conn, _, err := quiet.connect(t, channelURL); err == nil { // the listener still serves; the stream ends at once
+		if conn, err := quiet.connect(t); err == nil { // the listener still serves; the stream ends at once
 			if _, _, err := conn.ReadMessage(); !closedWith(err, websocket.CloseGoingAway, "") {
 				t.Errorf("a late stream ended with %v", err)
 			}
@@ -622,7 +629,7 @@ func TestStreamSlowReader(t *testing.T) {
 			}
 			return s.Send(m)
 		}))
-		stuck, _, err := c.connect(t, channelURL)
+		stuck, err := c.connect(t)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -661,7 +668,7 @@ func TestStreamSlowReaderPings(t *testing.T) {
 				}
 			}
 		}))
-		conn, _, err := c.connect(t, channelURL)
+		conn, err := c.connect(t)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -686,7 +693,7 @@ func TestStreamGoroutines(t *testing.T) {
 		c := newChannel(t, accepting(listen))
 		open := func(n int) {
 			for range n {
-				conn, _, err := c.connect(t, channelURL)
+				conn, err := c.connect(t)
 				if err != nil {
 					t.Fatal(err)
 				}

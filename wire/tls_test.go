@@ -310,9 +310,9 @@ func TestHTTPVersions(t *testing.T) {
 		proto <- r.Proto
 		w.ServeHTTP(rw, r)
 	})}
-	served := make(chan error, 1)
-	go func() { served <- server.ServeTLS(l, "", "") }()
-	defer func() { _ = server.Close(); <-served }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.ServeTLS(l, "", "") })
+	defer func() { _ = server.Close(); serving.Wait() }()
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, l.Addr().String())
 	}

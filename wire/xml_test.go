@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -79,14 +80,15 @@ func TestXMLMalformed(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := decodeBody(t, "PutBucketTagging", body)
 		runtime.ReadMemStats(&after)
-		if e, ok := err.(*api.Error); !ok || e.Reason != api.Unserializable || !strings.HasPrefix(e.Message, "The XML you provided was not well-formed") {
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable || !strings.HasPrefix(e.Message, "The XML you provided was not well-formed") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 128<<20 {
 			t.Errorf("%s: took %d MiB", name, grown>>20)
 		}
 	}
-	if _, err := decodeBody(t, "PutBucketTagging", ""); err == nil || err.(*api.Error).Code != "MissingRequestBodyError" {
+	_, err := decodeBody(t, "PutBucketTagging", "")
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != "MissingRequestBodyError" {
 		t.Errorf("no body: %v", err)
 	}
 }

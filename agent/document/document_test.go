@@ -574,7 +574,7 @@ func TestPanic(t *testing.T) {
 	if s.Stderr, err = plugin.OpenStream(filepath.Join(r.Dir, "stderr")); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stderr.Close()
+	defer func() { _ = s.Stderr.Close() }() // it has been read
 	got := r.guarded(t.Context(), func(context.Context, *plugin.Step) plugin.Result { panic("boom") }, s)
 	if text, _ := s.Stderr.Head(100); got.Status != plugin.Failed || text != "the plugin crashed: boom" {
 		t.Errorf("%v %q", got, text)

@@ -109,7 +109,7 @@ func (r *Runner) source(ctx context.Context, s *plugin.Step, in *documentInput) 
 		if err != nil {
 			return source, fmt.Errorf("the document could not be read: %w", err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it is only read
 		if source.Content, err = io.ReadAll(io.LimitReader(f, mostLocal+1)); err != nil {
 			return source, fmt.Errorf("the document could not be read: %w", err)
 		}

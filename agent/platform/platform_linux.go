@@ -11,7 +11,7 @@ func system(context.Context) (name, version string) {
 	if err != nil {
 		return Linux, ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	return release(f)
 }
 

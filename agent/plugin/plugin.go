@@ -93,7 +93,7 @@ func Find(name string) Plugin {
 
 // Fail ends a step because of an error, which is what its standard error then says.
 func (s *Step) Fail(err error) Result {
-	fmt.Fprint(s.Stderr, err) // a stream takes everything
+	fmt.Fprint(s.Stderr, err)
 	return Result{Failed, 1}
 }
 

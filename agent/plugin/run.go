@@ -59,19 +59,19 @@ func run(ctx context.Context, cmd *exec.Cmd, stdout, stderr io.Writer) error {
 		copying.Wait()
 		return err
 	}
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	go func() {
-		err := cmd.Wait()
+		defer close(ended)
+		err = cmd.Wait()
 		copying.Wait()
-		ended <- err
 	}()
 	select {
-	case err := <-ended:
+	case <-ended:
 		return err
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-ended: // at the same moment
+	case <-ended: // at the same moment
 		return err
 	default:
 	}

@@ -21,7 +21,7 @@ func runPowerShellScript(ctx context.Context, s *Step) Result {
 // powerShell is the command that runs a file, or nil where there is no PowerShell.
 func powerShell() []string {
 	if runtime.GOOS == "windows" {
-		name := filepath.Join(os.Getenv("SystemRoot"), "System32", "WindowsPowerShell", "v1.0", "powershell.exe")
+		name := filepath.Join(os.Getenv("SystemRoot"), "System32", "WindowsPowerShell", "v1.0", "powershell.exe") //nolint:forbidigo // Windows tells nowhere else
 		return []string{name, "-InputFormat", "None", "-Noninteractive", "-NoProfile", "-ExecutionPolicy", "unrestricted", "-f"}
 	}
 	for _, name := range []string{"powershell", "pwsh", "/usr/local/bin/pwsh"} {

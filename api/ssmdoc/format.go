@@ -25,7 +25,7 @@ func Convert(content []byte, from, to string) ([]byte, error) {
 		if err != nil {
 			return nil, errorf("The document is not valid JSON: %s", syntax(err))
 		}
-		if _, err := d.ReadToken(); err != io.EOF {
+		if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 			return nil, errorf("The document is not valid JSON: something follows its end")
 		}
 		var b bytes.Buffer

@@ -148,7 +148,7 @@ func object(content []byte) (map[string]any, error) {
 	if err := json.UnmarshalDecode(d, &v); err != nil {
 		return nil, errorf("The document is not valid JSON: %s", syntax(err))
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errorf("The document is not valid JSON: something follows its end")
 	}
 	if depth(v, 0) > deepest {

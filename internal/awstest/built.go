@@ -40,8 +40,8 @@ func declares(t reflect.Type, method string) bool {
 				t = t.Elem()
 				next = append(next, t) // the wrapper of a value's method
 			}
-			for i := range t.NumField() {
-				if field := t.Field(i); field.Anonymous {
+			for field := range t.Fields() {
+				if field.Anonymous {
 					next = append(next, field.Type)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -88,9 +89,6 @@ type script struct {
 	as    string
 	last  any // the kept JSON
 }
-
-// errScript is the failure of a line.
-type errScript struct{ error }
 
 // runScript runs one script.
 func runScript(t *testing.T, file string, archive *txtar.Archive) {
@@ -250,9 +248,7 @@ func (s *script) call(service, operation, input string, wantError bool) error {
 			return err
 		}
 		fields := map[string]any{"__type": e.Code, "message": e.Message}
-		for name, v := range e.Fields {
-			fields[name] = v
-		}
+		maps.Copy(fields, e.Fields)
 		text, err = json.Marshal(fields)
 	} else if err == nil {
 		if text, err = wire.WriteOutput(service, operation, out); err == nil && wantError {

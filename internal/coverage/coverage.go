@@ -79,8 +79,7 @@ func owner(t reflect.Type, name string) (string, bool) {
 	if _, direct := base.MethodByName(name); direct && base.Name() == "Unimplemented" {
 		return "", false
 	}
-	for i := range base.NumField() {
-		f := base.Field(i)
+	for f := range base.Fields() {
 		if !f.Anonymous || f.Name == "unclaimed" {
 			continue
 		}

@@ -3,6 +3,7 @@
 package durable
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,10 +16,9 @@ func WriteFile(name string, content []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // nothing is left of it when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // nothing is left of it when all went well
 	if err := write(f, content, mode); err != nil {
-		f.Close()
-		return err
+		return errors.Join(err, f.Close())
 	}
 	if err := f.Close(); err != nil {
 		return err
@@ -49,6 +49,6 @@ func syncFolder(folder string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // it is only read
 	return d.Sync()
 }

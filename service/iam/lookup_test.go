@@ -234,8 +234,11 @@ func TestLastUses(t *testing.T) {
 			return awstest.Call[iamapi.GetRoleOutput](w, "iam", "GetRole", &iamapi.GetRoleInput{RoleName: "one"}).Role.RoleLastUsed
 		}
 		at := time.Now().UTC().Truncate(time.Second)
-		listUsers(w, ana)
-		listUsers(w, session)
+		for _, k := range []awstest.Keys{ana, session} {
+			if e := listUsers(w, k); e != nil {
+				t.Error(e)
+			}
+		}
 		if e := listUsers(w, awstest.Keys{ID: bea.ID, Secret: ana.Secret}); code(e) != "SignatureDoesNotMatch" {
 			t.Error(e)
 		}
@@ -254,7 +257,9 @@ func TestLastUses(t *testing.T) {
 			t.Errorf("a key that was misused: %+v", got)
 		}
 		time.Sleep(5 * time.Second)
-		listUsers(w, ana)
+		if e := listUsers(w, ana); e != nil {
+			t.Error(e)
+		}
 		w.Stop()
 		w.Start()
 		if got := lastUsed(ana); got.LastUsedDate == nil || !got.LastUsedDate.Equal(at.Add(66*time.Second)) {

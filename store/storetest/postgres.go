@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func (s *server) admin(t testing.TB, statement string) {
 	if err != nil {
 		t.Fatalf("connect to PostgreSQL: %v", err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // the statement is done
 	if _, err := conn.Exec(ctx, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
@@ -122,8 +123,10 @@ func startCluster() (*server, error) {
 		return nil, err
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || line != "ready\n" {
-		return nil, fmt.Errorf("the server does not start: %s (%v)", line, err)
+	if err != nil {
+		return nil, fmt.Errorf("the server does not start: %s: %w", line, err)
+	} else if line != "ready\n" {
+		return nil, fmt.Errorf("the server does not start: %s", line)
 	}
 	return &server{dir, stdinWriter}, nil
 }
@@ -139,12 +142,12 @@ func programs() (string, error) {
 			folders = append(folders, filepath.Dir(path))
 		}
 	}
-	for i := len(folders) - 1; i >= 0; i-- {
-		if _, err := exec.LookPath(filepath.Join(folders[i], "initdb")); err != nil {
+	for _, folder := range slices.Backward(folders) {
+		if _, err := exec.LookPath(filepath.Join(folder, "initdb")); err != nil {
 			continue
 		}
-		if _, err := exec.LookPath(filepath.Join(folders[i], "pg_ctl")); err == nil {
-			return folders[i], nil
+		if _, err := exec.LookPath(filepath.Join(folder, "pg_ctl")); err == nil {
+			return folder, nil
 		}
 	}
 	return "", errNoPostgres

@@ -84,7 +84,7 @@ type hashReader struct {
 func (h *hashReader) Read(p []byte) (int, error) {
 	n, err := h.src.Read(p)
 	h.sum.Write(p[:n])
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if bad := h.signature.checkPayload((*Hash)(h.sum.Sum(nil))); bad != nil {
 			err = bad
 		}
@@ -346,7 +346,7 @@ func (c *chunkReader) line() ([]byte, error) {
 // rawLine reads up to a line feed and returns what was before it; valid until the next read.
 func (c *chunkReader) rawLine() ([]byte, error) {
 	line, err := c.src.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		return nil, c.incomplete()
 	} else if err != nil {
 		return nil, c.cut(err)
@@ -356,7 +356,7 @@ func (c *chunkReader) rawLine() ([]byte, error) {
 
 // cut returns the error for a body that ends, or fails, before its time.
 func (c *chunkReader) cut(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return c.incomplete()
 	}
 	return err

@@ -354,7 +354,7 @@ func TestBodyNotVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewBody(r, s); err != errNotVerified {
+	if _, err := NewBody(r, s); !errors.Is(err, errNotVerified) {
 		t.Errorf("%v, want %v", err, errNotVerified)
 	}
 }

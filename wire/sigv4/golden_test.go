@@ -107,8 +107,8 @@ func (g *golden) wire() []byte {
 	b.WriteString(strings.ReplaceAll(g.request, "\n", "\r\n") + "\r\n")
 	if strings.Contains(g.request, "Transfer-Encoding: chunked") {
 		w := httputil.NewChunkedWriter(&b)
-		w.Write(g.body)
-		w.Close()
+		_, _ = w.Write(g.body) // a buffer takes everything
+		_ = w.Close()
 		b.WriteString("\r\n")
 	} else {
 		b.Write(g.body)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -127,7 +128,7 @@ func readRequest(t *testing.T, text string) (*http.Request, []byte) {
 		t.Fatalf("not a request line: %q", line)
 	}
 	header, err := textproto.NewReader(head).ReadMIMEHeader()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	r.Header = http.Header(header)

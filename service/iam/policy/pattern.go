@@ -435,8 +435,3 @@ func lower(s string) string {
 	}
 	return s
 }
-
-// sameFold tells whether two ASCII strings are equal but for the case of letters; low is already lower case.
-func sameFold(s, low string) bool {
-	return len(s) == len(low) && hasPrefix(s, low, true)
-}

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // PrincipalType says what made a request.
 type PrincipalType uint8
@@ -142,15 +145,7 @@ func (e *principals) exempts(p *Principal) bool {
 
 // has tells whether a list holds a value; no list holds the empty one.
 func has(list []string, value string) bool {
-	if value == "" {
-		return false
-	}
-	for _, v := range list {
-		if v == value {
-			return true
-		}
-	}
-	return false
+	return value != "" && slices.Contains(list, value)
 }
 
 // addAWS reads one value under "AWS": everyone, an account, the ARN of an account, user, role or session, or the unique

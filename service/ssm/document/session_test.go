@@ -1,6 +1,7 @@
 package document
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/vennel/vennel/api"
@@ -64,7 +65,7 @@ func TestCheckSession(t *testing.T) {
 				}
 				return
 			}
-			if e, ok := err.(*api.Error); !ok || e.Code != "InvalidDocumentContent" || e.Message != tt.want {
+			if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != "InvalidDocumentContent" || e.Message != tt.want {
 				t.Errorf("the error is %v, want %s", err, tt.want)
 			}
 		})
