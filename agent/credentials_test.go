@@ -323,13 +323,23 @@ func TestDoubts(t *testing.T) {
 		}
 		for range 100 {
 			c.judge(&api.Error{Code: "ExpiredTokenException"})
+			c.judge(&api.Error{Code: "InvalidInstanceId"})
 			c.judge(errors.New("other"))
 			c.judge(&api.Error{Code: "Other"})
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if len(b.asked) > 6 {
-			t.Errorf("asked %d times", len(b.asked))
+		if n := len(b.asked); n > 6 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(2 * leastRefresh)
+		synctest.Wait()
+		n := len(b.asked)
+		c.judge(&api.Error{Code: "InvalidInstanceId"}) // was it deregistered? The answer tells
+		time.Sleep(2 * leastRefresh)
+		synctest.Wait()
+		if len(b.asked) != n+1 {
+			t.Errorf("asked %d times, not once, whether the node is still registered", len(b.asked)-n)
 		}
 	})
 }

@@ -210,6 +210,7 @@ func (db *DB) rewindable(r io.Reader) (rewindable, func(), error) {
 	if err != nil {
 		return rewindable{}, nil, err
 	}
+	_ = os.Remove(file.Name()) // at once, so that a killed process leaves no copy; where that cannot be, at the end
 	done := func() {
 		_ = file.Close() // It is about to be removed.
 		_ = os.Remove(file.Name())

@@ -66,15 +66,22 @@ func (c *Commands) ListCommands(ctx context.Context, in *ssm.ListCommandsInput) 
 // listPage is how many rows are read at a time.
 const listPage = 100
 
-// commandsAfter reads the next page of commands: the one that is named, those of a node, or all.
+// commandsAfter reads the next page of commands: the one that is named, those of a node, or all. One
+// that is named is also of the node if that is named.
 func commandsAfter(ctx context.Context, q *rows.Queries, call *api.Call, in *ssm.ListCommandsInput, f *filters) ([]rows.SsmCommand, error) {
 	if in.CommandId != nil {
 		cmd, err := q.GetCommand(ctx, *in.CommandId)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && (cmd.Account != call.Account || cmd.Region != call.Region) {
 			return nil, ssm.ErrInvalidCommandId("The command %s does not exist", *in.CommandId)
 		}
-		if !f.passes(cmd.Requested, cmd.Status, cmd.Document) {
+		if err != nil || !f.passes(cmd.Requested, cmd.Status, cmd.Document) {
 			return nil, err
+		}
+		if in.InstanceId != nil {
+			_, err = q.GetInvocation(ctx, rows.GetInvocationParams{Command: cmd.ID, Node: *in.InstanceId})
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil, nil
+			}
 		}
 		return []rows.SsmCommand{cmd}, err
 	}
