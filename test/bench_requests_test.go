@@ -248,12 +248,12 @@ func (to *target) load(t *testing.T, connections int, requests [][]byte) (l load
 	t.Helper()
 	callers := make([]*caller, connections)
 	for i := range callers {
-		conn, err := net.Dial("tcp", to.address)
-		if err != nil {
+		c := &caller{address: to.address, requests: requests, next: i * 7 % len(requests)}
+		if err := c.dial(); err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		callers[i] = &caller{conn: conn, in: bufio.NewReader(conn), requests: requests, next: i * 7 % len(requests)}
+		defer func() { _ = c.conn.Close() }() // everything has been read
+		callers[i] = c
 	}
 	all := func(span time.Duration) {
 		var g errgroup.Group
@@ -277,13 +277,22 @@ func (to *target) load(t *testing.T, connections int, requests [][]byte) (l load
 	}
 }
 
-// caller is one connection that is kept.
+// caller is one connection. It is kept for as long as the server keeps it, as every SDK does.
 type caller struct {
+	address  string
 	conn     net.Conn
 	in       *bufio.Reader
 	requests [][]byte
 	next     int
 	times    []time.Duration // of the last call
+}
+
+// dial opens the connection.
+func (c *caller) dial() (err error) {
+	if c.conn, err = net.Dial("tcp", c.address); err == nil {
+		c.in = bufio.NewReader(c.conn)
+	}
+	return err
 }
 
 // call sends requests for a while.
@@ -317,7 +326,7 @@ func (c *caller) answer() error {
 		rest, _ := c.in.Peek(c.in.Buffered())
 		return fmt.Errorf("answered %s%s", line, rest)
 	}
-	length := -1
+	length, closes := -1, false
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -325,6 +334,9 @@ func (c *caller) answer() error {
 		}
 		if len(line) <= 2 {
 			break
+		}
+		if bytes.EqualFold(line, []byte("Connection: close\r\n")) {
+			closes = true
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		if len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")) {
@@ -336,6 +348,8 @@ func (c *caller) answer() error {
 	if length <= 0 {
 		return errors.New("an answer without a length")
 	}
-	_, err = c.in.Discard(length)
-	return err
+	if _, err = c.in.Discard(length); err != nil || !closes {
+		return err
+	}
+	return errors.Join(c.conn.Close(), c.dial())
 }

@@ -138,10 +138,15 @@ type response struct {
 	out    reflect.Value // the output, once there is one; a struct
 }
 
+// requestID gives a request its id. Ids of about the same time begin alike, so that the audit trail's
+// index of them is written where it was written last; of ids without an order every one would touch
+// another page.
+func requestID() string { return uuid.Must(uuid.NewV7()).String() }
+
 // ServeHTTP takes one request down the list.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rq := &request{Request: r, call: &api.Call{
-		RequestID: uuid.NewString(), Time: time.Now(), Region: m.Region, Host: r.Host, UserAgent: r.UserAgent(), TLS: r.TLS != nil,
+		RequestID: requestID(), Time: time.Now(), Region: m.Region, Host: r.Host, UserAgent: r.UserAgent(), TLS: r.TLS != nil,
 		SourceIP: addrOf(r.RemoteAddr), Principal: Anonymous{},
 	}}
 	rs := &response{status: http.StatusOK, header: w.Header(), body: make([]byte, 0, firstBody)}
