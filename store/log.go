@@ -16,8 +16,8 @@ import (
 
 // The bounds of what a Log holds in memory, and how long a record waits there.
 const (
-	mostQueued     = 256
-	mostBatch      = 1024
+	mostQueued     = 1024
+	mostBatch      = 256
 	mostBatchBytes = 8 << 20
 	flushAfter     = 200 * time.Millisecond
 	retryAfter     = time.Second
