@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,13 @@ func (b *bank) RequestManagedInstanceRoleToken(ctx context.Context, _ *ssm.Reque
 	return &ssm.RequestManagedInstanceRoleTokenOutput{
 		AccessKeyId: id, SecretAccessKey: b.secrets[id], SessionToken: "token", TokenExpirationDate: time.Now().Add(b.life), UpdateKeyPair: b.update,
 	}, nil
+}
+
+// times is when it was asked for credentials.
+func (b *bank) times() []time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.asked)
 }
 
 // UpdateManagedInstancePublicKey replaces the key.
@@ -170,9 +178,7 @@ func TestCredentialsAreRefreshed(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		parts.Wait()
-		b.mu.Lock()
-		got := b.asked
-		b.mu.Unlock()
+		got := b.times()
 		for i, want := range []time.Duration{0, 30 * time.Minute, time.Hour, 90 * time.Minute} {
 			if i >= len(got) || got[i].Sub(begin) != want {
 				t.Fatalf("asked at %v, since %v", got, begin)
@@ -189,13 +195,13 @@ func TestCredentialsAreRefreshed(t *testing.T) {
 		running(t, next.run)
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
-		if len(b.asked) != 4 {
+		if len(b.times()) != 4 {
 			t.Error("the next agent asked although it had credentials")
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if len(b.asked) != 5 {
-			t.Errorf("asked %d times", len(b.asked))
+		if len(b.times()) != 5 {
+			t.Errorf("asked %d times", len(b.times()))
 		}
 	})
 }
@@ -247,7 +253,7 @@ func TestCredentialsAfterFailures(t *testing.T) {
 				running(t, c.run)
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				if wait := b.asked[1].Sub(b.asked[0]); wait < tt.least || wait > tt.most {
+				if wait := b.times()[1].Sub(b.times()[0]); wait < tt.least || wait > tt.most {
 					t.Errorf("waited %v", wait)
 				}
 			})
@@ -266,8 +272,8 @@ func TestCredentialsAfterFailures(t *testing.T) {
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
 			last := 0 * time.Second
-			for i := 1; i < len(b.asked); i++ {
-				last = b.asked[i].Sub(b.asked[i-1])
+			for i := 1; i < len(b.times()); i++ {
+				last = b.times()[i].Sub(b.times()[i-1])
 				if last > tt.most {
 					t.Errorf("%v: waited %v", tt.err, last)
 				}
@@ -318,8 +324,8 @@ func TestDoubts(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if err := call(); err != nil || len(b.asked) != 2 {
-			t.Errorf("%v, asked %d times", err, len(b.asked))
+		if err := call(); err != nil || len(b.times()) != 2 {
+			t.Errorf("%v, asked %d times", err, len(b.times()))
 		}
 		for range 100 {
 			c.judge(&api.Error{Code: "ExpiredTokenException"})
@@ -329,17 +335,17 @@ func TestDoubts(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if n := len(b.asked); n > 6 {
+		if n := len(b.times()); n > 6 {
 			t.Errorf("asked %d times", n)
 		}
 		time.Sleep(2 * leastRefresh)
 		synctest.Wait()
-		n := len(b.asked)
+		n := len(b.times())
 		c.judge(&api.Error{Code: "InvalidInstanceId"}) // was it deregistered? The answer tells
 		time.Sleep(2 * leastRefresh)
 		synctest.Wait()
-		if len(b.asked) != n+1 {
-			t.Errorf("asked %d times, not once, whether the node is still registered", len(b.asked)-n)
+		if len(b.times()) != n+1 {
+			t.Errorf("asked %d times, not once, whether the node is still registered", len(b.times())-n)
 		}
 	})
 }

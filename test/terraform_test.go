@@ -13,10 +13,9 @@ import (
 // changes it, and destroys it. The provider comes from a mirror of the registry that TF_PLUGIN_MIRROR
 // names, because tests do not reach any network.
 func TestTerraform(t *testing.T) {
-	need(t, "terraform")
 	mirror := os.Getenv("TF_PLUGIN_MIRROR")
-	if mirror == "" {
-		t.Skip("SKIPPED: TF_PLUGIN_MIRROR does not name a folder with Terraform's AWS provider")
+	if _, err := exec.LookPath("terraform"); err != nil || mirror == "" { // neither is a Debian package
+		t.Skip("SKIPPED: terraform is not installed, or TF_PLUGIN_MIRROR does not name a folder with its AWS provider")
 	}
 	folder := t.TempDir()
 	s, err := startServer(filepath.Join(folder, "data"))
