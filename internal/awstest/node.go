@@ -171,21 +171,32 @@ func (n *Node) Ping() {
 // Connect opens the node's line, and reads what comes on it.
 func (n *Node) Connect() {
 	n.w.T.Helper()
-	n.done = make(chan struct{})
 	if n.config.Older {
+		n.done = make(chan struct{})
 		ctx, cancel := context.WithCancel(context.WithoutCancel(n.w.T.Context()))
 		n.polling = cancel
 		go n.poll(ctx, n.done)
 		return
 	}
-	if err := n.Open(n.ID); err != nil {
+	token, err := n.ChannelToken(n.ID)
+	if err == nil {
+		err = n.ConnectWith(token)
+	}
+	if err != nil {
 		n.w.T.Fatal(err)
 	}
+}
+
+// ConnectWith opens the node's control channel with a token, and reads what comes on it. It fails
+// when the server ends the channel.
+func (n *Node) ConnectWith(token string) error {
+	if err := n.Open(n.ID, token); err != nil {
+		return err
+	}
+	n.done = make(chan struct{})
 	go n.read(n.conn, n.done)
 	go n.keepAlive(n.conn, n.done)
-	if err := n.settled(); err != nil {
-		n.w.T.Fatal(err)
-	}
+	return n.settled()
 }
 
 // keepAlive pings as an agent does, until the line has ended.
@@ -221,16 +232,19 @@ func (n *Node) settled() error {
 // settle is the payload of the pings of settled.
 const settle = "settle"
 
-// Open opens the control channel of an id, which should be the node's own.
-func (n *Node) Open(id string) error {
-	ctx := context.WithoutCancel(n.w.T.Context())
-	created := new(ssmmessages.CreateControlChannelOutput)
-	err := n.w.Client("ssmmessages", n.keys).Call(ctx, "CreateControlChannel", &ssmmessages.CreateControlChannelInput{
+// ChannelToken gets a token for the control channel of an id, which should be the node's own.
+func (n *Node) ChannelToken(id string) (string, error) {
+	out := new(ssmmessages.CreateControlChannelOutput)
+	err := n.w.Client("ssmmessages", n.keys).Call(n.w.T.Context(), "CreateControlChannel", &ssmmessages.CreateControlChannelInput{
 		ChannelId: id, MessageSchemaVersion: "1.0", RequestId: uuid.NewString(),
-	}, created)
-	if err != nil {
-		return err
-	}
+	}, out)
+	return out.TokenValue, err
+}
+
+// Open opens the control channel of an id with a token. Whether the server likes the token is not
+// known yet when it returns.
+func (n *Node) Open(id, token string) error {
+	ctx := context.WithoutCancel(n.w.T.Context())
 	address := "ssmmessages." + Region + ".amazonaws.com/v1/control-channel/" + id + "?role=subscribe&stream=input"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, http.NoBody)
 	if err != nil {
@@ -257,7 +271,7 @@ func (n *Node) Open(id string) error {
 		return nil
 	})
 	return conn.WriteJSON(map[string]any{
-		"Cookie": nil, "MessageSchemaVersion": "1.0", "RequestId": uuid.NewString(), "TokenValue": created.TokenValue,
+		"Cookie": nil, "MessageSchemaVersion": "1.0", "RequestId": uuid.NewString(), "TokenValue": token,
 		"AgentVersion": "3.3.987.0", "PlatformType": "linux",
 	})
 }

@@ -24,7 +24,9 @@ func (m *Messages) GetMessages(ctx context.Context, in *ec2messages.GetMessagesI
 	if err := fleet.AllowNode(ctx, "ec2messages:GetMessages", "*", in.Destination); err != nil {
 		return nil, err
 	}
-	if err := m.fleet.Registered(ctx, in.Destination); err != nil {
+	if ok, err := m.fleet.Registered(ctx, in.Destination); err != nil {
+		return nil, err
+	} else if !ok {
 		return nil, ec2messages.ErrInvalidDestinationException("The destination %s is not a managed node", in.Destination)
 	}
 	m.fleet.Seen(in.Destination, api.CallFrom(ctx).Time)

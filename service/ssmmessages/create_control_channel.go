@@ -23,7 +23,7 @@ func (m *Messages) CreateControlChannel(ctx context.Context, in *ssmmessages.Cre
 		return nil, err
 	}
 	call := api.CallFrom(ctx)
-	if err := m.fleet.Registered(ctx, in.ChannelId); err != nil {
+	if err := m.registered(ctx, in.ChannelId); err != nil {
 		return nil, err
 	}
 	return &ssmmessages.CreateControlChannelOutput{MessageSchemaVersion: schemaVersion, TokenValue: m.token(in.ChannelId, call.Time)}, nil

@@ -28,6 +28,9 @@ func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenC
 	}
 	c := &channel{Messages: m, node: in.ChannelId, stream: s}
 	defer m.fleet.AttachChannel(ctx, c.node, c)()
+	if err := m.registered(ctx, c.node); err != nil { // asked now, for a deregistration that comes later ends the channel
+		return err
+	}
 	for {
 		message, err := s.Receive()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ssm"
 	vocabulary "github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/ssm/fleet"
@@ -39,6 +40,15 @@ var _ vocabulary.Server = (*Messages)(nil)
 // New gives the service.
 func New(f *fleet.Fleet, inbox Inbox, master seal.Master, log *slog.Logger) *Messages {
 	return &Messages{fleet: f, inbox: inbox, tokens: master.Box("channel tokens"), log: log}
+}
+
+// registered refuses a node that there is not, in the words of ssm.
+func (m *Messages) registered(ctx context.Context, node string) error {
+	ok, err := m.fleet.Registered(ctx, node)
+	if err == nil && !ok {
+		err = ssm.ErrInvalidInstanceId("%s", node)
+	}
+	return err
 }
 
 // denied is the refusal of a token.

@@ -1,8 +1,10 @@
 package ssmmessages_test
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,7 +46,9 @@ func TestMalformedMessages(t *testing.T) {
 		"Digest":         spoiled(80, 0),
 		"Type":           func(t *testing.T) []byte { return frame(t, "start_publication_of_all", ack) },
 		"NoJSON":         func(t *testing.T) []byte { return frame(t, "agent_job_reply", "{") },
-		"NoSuchJob":      func(t *testing.T) []byte { return frame(t, "agent_job_reply", `{"jobId":"","topic":"aws.ssm.sendCommand","content":"{}"}`) },
+		"NoSuchJob": func(t *testing.T) []byte {
+			return frame(t, "agent_job_reply", `{"jobId":"","topic":"aws.ssm.sendCommand","content":"{}"}`)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := awstest.New(t)
@@ -78,4 +82,91 @@ func TestMalformedMessages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestChannelToken opens a control channel with all kinds of tokens: only one that was made for the
+// node, and not long ago, is good. source: guess
+func TestChannelToken(t *testing.T) {
+	if awstest.RealTime() {
+		t.Skip("fake time does not reach PostgreSQL")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := awstest.New(t)
+		n, other := w.Node(awstest.NodeConfig{}), w.Node(awstest.NodeConfig{})
+		n.Drop()
+		get := func(n *awstest.Node) string {
+			token, err := n.ChannelToken(n.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		for _, c := range []struct {
+			name, token string
+			wait        time.Duration
+			good        bool
+		}{
+			{"a fresh one", get(n), 0, true},
+			{"none", "", 0, false},
+			{"no base64", "opaque-token", 0, false},
+			{"a wrong one", base64.StdEncoding.EncodeToString(make([]byte, 64)), 0, false},
+			{"another node's", get(other), 0, false},
+			{"one of four minutes", get(n), 4 * time.Minute, true},
+			{"one of six minutes", get(n), 2 * time.Minute, false},
+		} {
+			n.Token() // its credentials are not to be what is refused
+			time.Sleep(c.wait)
+			err := n.ConnectWith(c.token)
+			if (err == nil) != c.good {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			synctest.Wait()
+			status := awstest.Call[ssm.GetConnectionStatusOutput](w, "ssm", "GetConnectionStatus", &ssm.GetConnectionStatusInput{Target: n.ID}).Status
+			if want := map[bool]string{true: "connected", false: "notconnected"}[c.good]; *status != want {
+				t.Errorf("%s: the node is %s", c.name, *status)
+			}
+			n.Drop()
+			synctest.Wait()
+		}
+	})
+}
+
+// TestTokenOfNodeThatIsGone refuses the channel of a node that was deregistered after it got its
+// token.
+func TestTokenOfNodeThatIsGone(t *testing.T) {
+	w := awstest.New(t)
+	n := w.Register(awstest.NodeConfig{})
+	token, err := n.ChannelToken(n.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awstest.Call[ssm.DeregisterManagedInstanceOutput](w, "ssm", "DeregisterManagedInstance", &ssm.DeregisterManagedInstanceInput{InstanceId: n.ID})
+	if err := n.ConnectWith(token); err == nil {
+		t.Error("the node has its channel")
+	}
+}
+
+// TestReplyIsAcknowledgedAtOnce holds the answer to a reply to the second that agents wait for it,
+// after which they keep the reply and send it again for two hours. source: agent
+func TestReplyIsAcknowledgedAtOnce(t *testing.T) {
+	if awstest.RealTime() {
+		t.Skip("fake time does not reach PostgreSQL")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := awstest.New(t)
+		n := w.Node(awstest.NodeConfig{})
+		awstest.Call[ssm.SendCommandOutput](w, "ssm", "SendCommand", &ssm.SendCommandInput{DocumentName: "AWS-Noop", InstanceIds: []string{n.ID}})
+		if _, err := n.Next(); err != nil {
+			t.Fatal(err)
+		}
+		for _, status := range []string{"InProgress", "Success", "Success"} { // the last comes once more
+			begun := time.Now()
+			if err := n.Reply([]byte(`{"documentStatus":"` + status + `","runtimeStatus":{}}`)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took >= time.Second {
+				t.Errorf("%s was acknowledged after %v", status, took)
+			}
+		}
+	})
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/vennel/vennel/store"
 )
 
-// Config is what may be chosen. The zero value is what AWS does.
+// Config is what may be chosen. The zero value is what a server uses.
 type Config struct {
 	// LostAfter is how long a node may be silent before it counts as lost. An agent pings every five
 	// minutes, and one ping may go missing.
@@ -28,7 +28,7 @@ type Config struct {
 	RotateKeysAfter time.Duration
 }
 
-// lostAfter is the default of Config.LostAfter: two pings and a little.
+// lostAfter is the default of Config.LostAfter: two pings and a little. source: guess
 const lostAfter = 11 * time.Minute
 
 // Fleet is the capability.

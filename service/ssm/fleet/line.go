@@ -145,9 +145,14 @@ func (f *Fleet) Arrived(node, job string) {
 	f.change(node, func(p *post) { delete(p.going, job) })
 }
 
-// Later notes that a node had no room for a message: it is sent again after a while.
+// Later notes that a node had no room for a message: it is sent again after a while. What the node
+// says of messages that are not on their way to it is passed over, for it could name any number.
 func (f *Fleet) Later(node, job string) {
-	f.change(node, func(p *post) { p.send(job, retryWait) })
+	f.change(node, func(p *post) {
+		if _, ok := p.going[job]; ok {
+			p.send(job, retryWait)
+		}
+	})
 }
 
 // send notes that a message is on its way for a while.

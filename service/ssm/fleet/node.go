@@ -156,16 +156,14 @@ func decodeKey(text string) ([]byte, error) {
 	return der, nil
 }
 
-// Registered refuses a node of the caller's account and Region that there is not.
-func (f *Fleet) Registered(ctx context.Context, id string) error {
+// Registered says whether there is a node in the caller's account and Region.
+func (f *Fleet) Registered(ctx context.Context, id string) (ok bool, err error) {
 	call := api.CallFrom(ctx)
-	return f.db.View(ctx, func(tx *store.Tx) error {
-		_, ok, err := Find(ctx, tx, call.Account, call.Region, id)
-		if err == nil && !ok {
-			err = noInstance(id)
-		}
+	err = f.db.View(ctx, func(tx *store.Tx) (err error) {
+		_, ok, err = Find(ctx, tx, call.Account, call.Region, id)
 		return err
 	})
+	return ok, err
 }
 
 // own refuses a session that was issued to a node when it speaks for another: a node's credentials

@@ -72,7 +72,8 @@ func (f *Fleet) keepPresence(ctx context.Context) error {
 	}
 }
 
-// flushPresence writes what has changed.
+// flushPresence writes what has changed, and forgets the nodes that are gone: a line may end, and its
+// node be heard of by that, after the node was deregistered.
 func (f *Fleet) flushPresence(ctx context.Context) error {
 	p := &f.presence
 	p.mu.Lock()
@@ -89,10 +90,16 @@ func (f *Fleet) flushPresence(ctx context.Context) error {
 				break
 			}
 		}
+		var gone []string
 		err := f.db.Update(ctx, func(tx *store.Tx) error {
+			gone = nil
 			for node, seen := range chunk {
-				if err := rows.New(tx).PutPresence(ctx, rows.PutPresenceParams{Node: node, Seen: seen}); err != nil {
+				n, err := rows.New(tx).PutPresence(ctx, rows.PutPresenceParams{Node: node, Seen: seen})
+				if err != nil {
 					return err
+				}
+				if n == 0 {
+					gone = append(gone, node)
 				}
 			}
 			return nil
@@ -104,6 +111,9 @@ func (f *Fleet) flushPresence(ctx context.Context) error {
 			}
 			p.mu.Unlock()
 			return err
+		}
+		for _, node := range gone {
+			p.forget(node)
 		}
 		maps.DeleteFunc(changed, func(node string, _ int64) bool { _, done := chunk[node]; return done })
 	}

@@ -46,8 +46,9 @@ DELETE FROM ssm_node WHERE id = @id AND account = @account AND region = @region;
 -- name: ListNodes :many
 SELECT * FROM ssm_node WHERE account = @account AND region = @region AND id > @after ORDER BY id LIMIT @most;
 
--- name: PutPresence :exec
-INSERT INTO ssm_presence (node, seen) VALUES (@node, @seen)
+-- name: PutPresence :execrows
+-- A node may be heard of for the last time after it was deregistered.
+INSERT INTO ssm_presence (node, seen) SELECT n.id, CAST(@seen AS BIGINT) FROM ssm_node n WHERE n.id = @node
 ON CONFLICT (node) DO UPDATE SET seen = excluded.seen;
 
 -- name: GetPresence :one

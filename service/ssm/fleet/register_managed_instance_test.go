@@ -7,15 +7,23 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/internal/awstest"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/wire/sigv4"
 )
 
 // activation makes an activation with a limit.
@@ -29,8 +37,16 @@ func activation(w *awstest.World, limit int64, expires *time.Time) *ssm.CreateAc
 // register registers a machine with a key, unsigned.
 func register(w *awstest.World, code, id, key string) (string, error) {
 	w.T.Helper()
+	return registerIn(w, awstest.Region, code, id, key)
+}
+
+// registerIn registers a machine in a Region.
+func registerIn(w *awstest.World, region, code, id, key string) (string, error) {
+	w.T.Helper()
 	out := new(ssm.RegisterManagedInstanceOutput)
-	err := w.Client("ssm", awstest.Keys{}).Call(w.T.Context(), "RegisterManagedInstance", &ssm.RegisterManagedInstanceInput{
+	c := w.Client("ssm", awstest.Keys{})
+	c.Endpoint = "http://ssm." + region + ".amazonaws.com"
+	err := c.Call(w.T.Context(), "RegisterManagedInstance", &ssm.RegisterManagedInstanceInput{
 		ActivationCode: &code, ActivationId: &id, Fingerprint: awstest.Fingerprint, PublicKey: key, PublicKeyType: new("Rsa"),
 	}, out)
 	if err != nil {
@@ -79,6 +95,9 @@ func TestRegisterManagedInstance(t *testing.T) {
 			if _, err := register(w, c.code, c.id, c.key); awstest.Code(err) != c.want {
 				t.Errorf("%s: %v, want %s", what, err, c.want)
 			}
+		}
+		if _, err := registerIn(w, "eu-central-1", code, id, awstest.PublicKey(key)); awstest.Code(err) != "InvalidActivation" {
+			t.Errorf("in another Region: %v", err)
 		}
 		one, err := register(w, code, id, awstest.PublicKey(key))
 		if err != nil || !strings.HasPrefix(one, "mi-") || len(one) != 20 {
@@ -190,6 +209,65 @@ func TestRequestManagedInstanceRoleToken(t *testing.T) {
 	}
 }
 
+// TestChunkedAndSignedByKey registers and gets credentials with requests as an agent sends them: the
+// body comes in chunks, and no length of it is given or signed. The agent looks into all members of
+// the answer, so that none may be left out. source: agent
+func TestChunkedAndSignedByKey(t *testing.T) {
+	w := awstest.New(t)
+	w.Role("NodeRole", "ssm.amazonaws.com", "AmazonSSMManagedInstanceCore")
+	a := activation(w, 1, nil)
+	key := newKey(t, 2048)
+	send := func(operation, body string, sign func(*http.Request)) map[string]json.RawMessage {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://ssm."+awstest.Region+".amazonaws.com/", io.NopCloser(strings.NewReader(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = -1
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("X-Amz-Target", "AmazonSSM."+operation)
+		sign(r)
+		answer, err := w.HTTP.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(text, &members); err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s with %s: %v", operation, answer.Status, text, err)
+		}
+		return members
+	}
+	registered := send("RegisterManagedInstance", `{"ActivationCode":"`+*a.ActivationCode+`","ActivationId":"`+*a.ActivationId+
+		`","Fingerprint":"`+awstest.Fingerprint+`","PublicKey":"`+awstest.PublicKey(key)+`","PublicKeyType":"Rsa"}`, func(*http.Request) {})
+	var id string
+	if err := json.Unmarshal(registered["InstanceId"], &id); err != nil {
+		t.Fatal(err)
+	}
+
+	body := `{"Fingerprint":"` + awstest.Fingerprint + `"}`
+	token := send("RequestManagedInstanceRoleToken", body, func(r *http.Request) {
+		if err := sigv4.SignRSA(r, sigv4.HashPayload([]byte(body)), id, key, awstest.Region, "ssm", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if authorization := r.Header.Get("Authorization"); strings.Contains(authorization, "content-length") {
+			t.Errorf("the length is signed: %s", authorization)
+		}
+	})
+	for member, form := range map[string]string{
+		"AccessKeyId": `^"ASIA[A-Z0-9]+"$`, "SecretAccessKey": `^"[^"]+"$`, "SessionToken": `^"[^"]+"$`,
+		"TokenExpirationDate": `^\d{10}(\.\d+)?$`, "UpdateKeyPair": `^false$`,
+	} {
+		if !regexp.MustCompile(form).Match(token[member]) {
+			t.Errorf("%s is %q in the answer", member, token[member])
+		}
+	}
+}
+
 // TestUpdateManagedInstancePublicKey changes a node's key at once: from then on only the new one is
 // good, and of two changes signed with the same old key one wins. source: agent
 func TestUpdateManagedInstancePublicKey(t *testing.T) {
@@ -227,8 +305,15 @@ func TestNodeSpeaksForItself(t *testing.T) {
 		t.Errorf("a heartbeat for another: %v", err)
 	}
 	n.Drop()
-	if err := n.Open(other.ID); awstest.Code(err) != "AccessDeniedException" {
-		t.Errorf("the channel of another: %v", err)
+	if _, err := n.ChannelToken(other.ID); awstest.Code(err) != "AccessDeniedException" {
+		t.Errorf("a token for the channel of another: %v", err)
+	}
+	token, err := other.ChannelToken(other.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Open(other.ID, token); !errors.Is(err, websocket.ErrBadHandshake) {
+		t.Errorf("the channel of another, with its token: %v", err)
 	}
 	n.Connect()
 	if err := n.ReplyTo("aws.ssm.00000000-0000-4000-8000-000000000000."+other.ID, []byte(`{"documentStatus":"Success"}`)); err == nil {
@@ -257,5 +342,33 @@ func TestEmptyPingForgetsNothing(t *testing.T) {
 	got := list.InstanceInformationList[0]
 	if *got.AgentVersion != "3.3.1000.0" || *got.ComputerName != "node.test" || *got.PlatformVersion != "12" {
 		t.Errorf("after the empty ping the node is %s %s %s", *got.AgentVersion, *got.ComputerName, *got.PlatformVersion)
+	}
+}
+
+// TestPingsAtOnce lets heartbeats that say different things come at once: everything is kept.
+func TestPingsAtOnce(t *testing.T) {
+	w := awstest.New(t)
+	n := w.Register(awstest.NodeConfig{})
+	var group sync.WaitGroup
+	for _, in := range []ssm.UpdateInstanceInformationInput{
+		{AgentVersion: new("3.3.987.0")}, {AgentStatus: new("Active")}, {AgentName: new("amazon-ssm-agent")}, {PlatformType: new("Linux")},
+		{PlatformName: new("Debian GNU/Linux")}, {PlatformVersion: new("12")}, {ComputerName: new("node.test")}, {IPAddress: new("10.0.0.7")},
+	} {
+		in.InstanceId = n.ID
+		group.Go(func() {
+			if err := w.Client("ssm", n.Keys()).Call(t.Context(), "UpdateInstanceInformation", &in, &ssm.UpdateInstanceInformationOutput{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	got := awstest.Call[ssm.DescribeInstanceInformationOutput](w, "ssm", "DescribeInstanceInformation", &ssm.DescribeInstanceInformationInput{}).InstanceInformationList[0]
+	for member, value := range map[string]*string{
+		"AgentVersion": got.AgentVersion, "PlatformType": got.PlatformType, "PlatformName": got.PlatformName,
+		"PlatformVersion": got.PlatformVersion, "ComputerName": got.ComputerName, "IPAddress": got.IPAddress,
+	} {
+		if value == nil || *value == "" {
+			t.Errorf("%s is lost", member)
+		}
 	}
 }

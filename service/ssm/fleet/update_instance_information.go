@@ -20,21 +20,26 @@ func (f *Fleet) UpdateInstanceInformation(ctx context.Context, in *ssm.UpdateIns
 		return nil, err
 	}
 	var old rows.SsmNode
-	err := f.db.View(ctx, func(tx *store.Tx) (err error) {
+	read := func(tx *store.Tx) (err error) {
 		old, err = rows.New(tx).GetNode(ctx, in.InstanceId)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && (old.Account != call.Account || old.Region != call.Region) {
+			err = noInstance(in.InstanceId)
+		}
 		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (old.Account != call.Account || old.Region != call.Region) {
-		return nil, noInstance(in.InstanceId)
-	} else if err != nil {
+	}
+	if err := f.db.View(ctx, read); err != nil {
 		return nil, err
 	}
 	f.Seen(in.InstanceId, call.Time)
-	said := said(&old, in)
-	if said == information(&old) {
+	if said(&old, in) == information(&old) {
 		return &ssm.UpdateInstanceInformationOutput{}, nil
 	}
-	err = f.db.Update(ctx, func(tx *store.Tx) error { return rows.New(tx).SetNodeInformation(ctx, said) })
+	err := f.db.Update(ctx, func(tx *store.Tx) error {
+		if err := read(tx); err != nil { // again, for another heartbeat may have come in between
+			return err
+		}
+		return rows.New(tx).SetNodeInformation(ctx, said(&old, in))
+	})
 	return &ssm.UpdateInstanceInformationOutput{}, err
 }
 

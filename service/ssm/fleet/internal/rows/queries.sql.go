@@ -567,19 +567,23 @@ func (q *Queries) PutNode(ctx context.Context, arg PutNodeParams) error {
 	return err
 }
 
-const putPresence = `-- name: PutPresence :exec
-INSERT INTO ssm_presence (node, seen) VALUES ($1, $2)
+const putPresence = `-- name: PutPresence :execrows
+INSERT INTO ssm_presence (node, seen) SELECT n.id, CAST($1 AS BIGINT) FROM ssm_node n WHERE n.id = $2
 ON CONFLICT (node) DO UPDATE SET seen = excluded.seen
 `
 
 type PutPresenceParams struct {
-	Node string
 	Seen int64
+	Node string
 }
 
-func (q *Queries) PutPresence(ctx context.Context, arg PutPresenceParams) error {
-	_, err := q.db.ExecContext(ctx, putPresence, arg.Node, arg.Seen)
-	return err
+// A node may be heard of for the last time after it was deregistered.
+func (q *Queries) PutPresence(ctx context.Context, arg PutPresenceParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, putPresence, arg.Seen, arg.Node)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const setNodeInformation = `-- name: SetNodeInformation :exec
