@@ -27,7 +27,7 @@ test: deps build ## Run all tests: unit, operation scripts, real clients, both d
 race: ## Run the tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-soak: ## Cut the power and kill the server again and again (root, minutes)
+soak: ## Cut the power and kill the database again and again (root)
 	VENNEL_SOAK=1 $(GO) test -count=1 -timeout=60m -run 'PowerCut|Kill|Soak' ./store/... ./test/...
 
 bench: build ## Measure against neighbours in the same run
