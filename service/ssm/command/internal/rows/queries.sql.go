@@ -583,7 +583,9 @@ func (q *Queries) ListSteps(ctx context.Context, arg ListStepsParams) ([]SsmStep
 }
 
 const listUnfinished = `-- name: ListUnfinished :many
-SELECT id FROM ssm_command WHERE (expanding = TRUE OR waiting > 0) AND id > $1 ORDER BY id LIMIT $2
+SELECT id FROM ssm_command
+WHERE (expanding = TRUE OR waiting > 0 OR (cancelled = TRUE AND active > 0)) AND id > $1
+ORDER BY id LIMIT $2
 `
 
 type ListUnfinishedParams struct {
@@ -591,7 +593,7 @@ type ListUnfinishedParams struct {
 	Most  int32
 }
 
-// Commands that have targets to look up or to release, after an id: for the first look after a start.
+// Commands that have targets to look up, to release or to cancel, after an id: for the first look after a start.
 func (q *Queries) ListUnfinished(ctx context.Context, arg ListUnfinishedParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, listUnfinished, arg.After, arg.Most)
 	if err != nil {
