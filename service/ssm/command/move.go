@@ -87,13 +87,12 @@ func (c *Commands) move(ctx context.Context, id string) error {
 		switch {
 		case cmd.Cancelled:
 			err = l.cancelSome(ctx, cmd, c.chunk)
-		case failing(cmd):
-			cmd.Expanding = false
-			err = l.endWaiting(ctx, cmd, cancelled, detailTerminated, c.chunk)
-		case cmd.Waiting > 0 && room(cmd, cmd.Targets) > 0:
+		case cmd.Waiting > 0 && room(cmd, cmd.Targets) > 0 && !failing(cmd):
 			err = l.releaseSome(ctx, cmd, c.chunk)
-		case cmd.Expanding:
+		case cmd.Expanding: // also when it is failing: the targets count, and what is a percentage of them
 			err = c.expand(behalf, l, cmd)
+		case failing(cmd):
+			err = l.endWaiting(ctx, cmd, cancelled, detailTerminated, c.chunk)
 		}
 		if err != nil {
 			return err

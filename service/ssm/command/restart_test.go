@@ -192,6 +192,31 @@ func TestRestartBetweenChunks(t *testing.T) {
 	h.said(turns, h.nodes[2], "Success")
 	h.want(turns, "Success", "Success", "Success", "Success")
 
+	// A node fails before all are looked up: the others are targets too, and never begin.
+	failed := h.send("1", "0")
+	h.said(failed, h.nodes[0], "Failed")
+	h.want(failed, "InProgress", "Failed", "-", "-")
+	h.restart()
+	h.restart()
+	h.want(failed, "InProgress", "Failed", "waits", "waits")
+	h.restart() // which finds that there are no more
+	h.restart()
+	h.want(failed, "InProgress", "Failed", "Terminated", "waits")
+	h.restart()
+	h.want(failed, "Failed", "Failed", "Terminated", "Terminated")
+
+	// A percentage is one of all targets, not of those looked up so far.
+	failed = h.send("1", "34%")
+	h.said(failed, h.nodes[0], "Failed")
+	h.restart()
+	h.restart()
+	h.restart()
+	h.restart()
+	h.want(failed, "InProgress", "Failed", "Pending", "waits")
+	h.said(failed, h.nodes[1], "Failed")
+	h.restart()
+	h.want(failed, "Failed", "Failed", "Failed", "Terminated")
+
 	// What waits is cancelled one after the other.
 	turns = h.send("1", "0")
 	h.restart()
