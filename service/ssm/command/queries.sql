@@ -64,7 +64,10 @@ ORDER BY requested DESC, command DESC, node LIMIT @most;
 
 -- name: ListInvocationsOfCommand :many
 SELECT * FROM ssm_invocation
-WHERE command = @command AND node > @after AND (CAST(@status AS TEXT) = '' OR status = @status)
+WHERE command = @command AND node > @after
+    AND requested >= @since AND requested < @until
+    AND (CAST(@status AS TEXT) = '' OR status = @status)
+    AND (CAST(@document AS TEXT) = '' OR document = @document)
 ORDER BY node LIMIT @most;
 
 -- name: ListInvocationsOfNode :many
