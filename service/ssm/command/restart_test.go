@@ -34,8 +34,8 @@ type halting struct {
 	db       *store.DB
 	identity *iam.IAM
 	fleet    *fleet.Fleet
-	ctx      context.Context // the administrator's
-	nodes    []string        // in order; all have the tag role=web
+	admin    *api.Call
+	nodes    []string // in order; all have the tag role=web
 }
 
 // newHalting gives Run Command with three nodes.
@@ -44,16 +44,16 @@ func newHalting(t *testing.T) *halting {
 	h := &halting{t: t, folder: t.TempDir(), db: storetest.New(t)}
 	h.open()
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ssm.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-	_, err := h.identity.CreateRole(h.ctx, &iamapi.CreateRoleInput{RoleName: "NodeRole", AssumeRolePolicyDocument: trust})
+	_, err := h.identity.CreateRole(h.ctx(), &iamapi.CreateRoleInput{RoleName: "NodeRole", AssumeRolePolicyDocument: trust})
 	h.must(err)
-	a, err := h.fleet.CreateActivation(h.ctx, &ssm.CreateActivationInput{
+	a, err := h.fleet.CreateActivation(h.ctx(), &ssm.CreateActivationInput{
 		IamRole: "NodeRole", RegistrationLimit: new(int64(3)), Tags: []ssm.Tag{{Key: "role", Value: "web"}},
 	})
 	h.must(err)
 	for range 3 {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		h.must(err)
-		n, err := h.fleet.RegisterManagedInstance(h.ctx, &ssm.RegisterManagedInstanceInput{
+		n, err := h.fleet.RegisterManagedInstance(h.ctx(), &ssm.RegisterManagedInstanceInput{
 			ActivationCode: a.ActivationCode, ActivationId: a.ActivationId, Fingerprint: awstest.Fingerprint, PublicKey: awstest.PublicKey(key),
 		})
 		h.must(err)
@@ -84,11 +84,14 @@ func (h *halting) open() {
 	h.must(err)
 	_, admin, err := h.identity.Lookup(plain, keys.AccessKeyID, "")
 	h.must(err)
-	h.ctx = api.WithCall(plain, &api.Call{Time: time.Now(), Service: "ssm", Region: awstest.Region, Account: awstest.Account, Principal: admin})
+	h.admin = &api.Call{Time: time.Now(), Service: "ssm", Region: awstest.Region, Account: awstest.Account, Principal: admin}
 	h.fleet = fleet.New(h.db, h.identity, fleet.Config{}, log)
 	h.Commands = command.New(h.db, h.identity, h.fleet, log)
 	h.SetChunk(1)
 }
+
+// ctx is the administrator's.
+func (h *halting) ctx() context.Context { return api.WithCall(h.t.Context(), h.admin) }
 
 // restart begins again on what the database has, which does the next chunk.
 func (h *halting) restart() {
@@ -100,7 +103,7 @@ func (h *halting) restart() {
 // send sends a command to the nodes by their tag.
 func (h *halting) send(atOnce, errors string) (id string) {
 	h.t.Helper()
-	out, err := h.SendCommand(h.ctx, &ssm.SendCommandInput{
+	out, err := h.SendCommand(h.ctx(), &ssm.SendCommandInput{
 		DocumentName: "AWS-RunShellScript", Parameters: map[string][]string{"commands": {"a"}}, MaxConcurrency: &atOnce, MaxErrors: &errors,
 		Targets: []ssm.Target{{Key: new("tag:role"), Values: []string{"web"}}},
 	})
@@ -118,10 +121,10 @@ func (h *halting) said(id, node, status string) {
 // the node is not looked up and "waits" while it has not been given its job.
 func (h *halting) state(id string) (list []string) {
 	h.t.Helper()
-	commands, err := h.ListCommands(h.ctx, &ssm.ListCommandsInput{CommandId: &id})
+	commands, err := h.ListCommands(h.ctx(), &ssm.ListCommandsInput{CommandId: &id})
 	h.must(err)
 	c := commands.Commands[0]
-	invocations, err := h.ListCommandInvocations(h.ctx, &ssm.ListCommandInvocationsInput{CommandId: &id})
+	invocations, err := h.ListCommandInvocations(h.ctx(), &ssm.ListCommandInvocationsInput{CommandId: &id})
 	h.must(err)
 	if int(*c.TargetCount) != len(invocations.CommandInvocations) {
 		h.t.Errorf("of %d targets %d are listed", *c.TargetCount, len(invocations.CommandInvocations))
@@ -166,7 +169,7 @@ func TestRestartBetweenChunks(t *testing.T) {
 		h.said(all, node, "")
 	}
 	h.want(all, "InProgress", "InProgress", "InProgress", "InProgress")
-	_, err := h.CancelCommand(h.ctx, &ssm.CancelCommandInput{CommandId: all})
+	_, err := h.CancelCommand(h.ctx(), &ssm.CancelCommandInput{CommandId: all})
 	h.must(err)
 	h.want(all, "Cancelling", "Cancelling", "InProgress", "InProgress")
 	h.restart()
@@ -223,7 +226,7 @@ func TestRestartBetweenChunks(t *testing.T) {
 	h.restart()
 	h.restart()
 	h.want(turns, "Pending", "Pending", "waits", "waits")
-	_, err = h.CancelCommand(h.ctx, &ssm.CancelCommandInput{CommandId: turns})
+	_, err = h.CancelCommand(h.ctx(), &ssm.CancelCommandInput{CommandId: turns})
 	h.must(err)
 	h.want(turns, "Cancelling", "Cancelled", "waits", "waits")
 	h.restart()
