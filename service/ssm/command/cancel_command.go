@@ -38,7 +38,7 @@ func (c *Commands) CancelCommand(ctx context.Context, in *ssm.CancelCommandInput
 		if len(in.InstanceIds) == 0 {
 			if cmd.Expanding || cmd.Active > 0 || cmd.Waiting > 0 {
 				cmd.Cancelled, cmd.Expanding, cmd.CursorNode = true, false, ""
-				err = l.cancelSome(ctx, cmd)
+				err = l.cancelSome(ctx, cmd, c.chunk)
 			}
 		} else {
 			err = l.cancelNamed(ctx, in)

@@ -21,8 +21,8 @@ import (
 // topic wakes whoever moves commands on; its keys are commands.
 const topic = "ssm command"
 
-// chunk bounds the rows of one transaction.
-const chunk = 500
+// mostRows bounds the rows of one transaction.
+const mostRows = 500
 
 // Commands is the capability.
 type Commands struct {
@@ -34,12 +34,13 @@ type Commands struct {
 	wake   *store.Subscription
 	due    *store.Subscription
 	cached plans
+	chunk  int32 // mostRows, but in tests
 }
 
 // New gives the capability.
 func New(db *store.DB, identity *iam.IAM, nodes *fleet.Fleet, log *slog.Logger) *Commands {
-	c := &Commands{db: db, iam: identity, fleet: nodes, log: log, wake: db.Subscribe(topic), due: db.Subscribe(dueTopic), cached: plans{known: map[string]*plan{}}}
-	c.inbox = store.NewBatcher(db, chunk, c.apply)
+	c := &Commands{db: db, iam: identity, fleet: nodes, log: log, wake: db.Subscribe(topic), due: db.Subscribe(dueTopic), cached: plans{known: map[string]*plan{}}, chunk: mostRows}
+	c.inbox = store.NewBatcher(db, mostRows, c.apply)
 	return c
 }
 

@@ -34,7 +34,7 @@ func (c *Commands) expand(ctx context.Context, l *ledger, cmd *rows.SsmCommand) 
 	if err != nil {
 		return err
 	}
-	list, last, err := candidates(ctx, l.tx, cmd, &p.request)
+	list, last, err := candidates(ctx, l.tx, cmd, &p.request, int(c.chunk))
 	if err != nil {
 		return err
 	}
@@ -95,8 +95,8 @@ func (l *ledger) release(ctx context.Context, i *rows.SsmInvocation) error {
 
 // candidates gives the next nodes that a command's targets name, in order of their ids, and the last
 // node looked at; "" when there are no more.
-func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request) (list []candidate, last string, err error) {
-	ids, last, err := named(ctx, tx, cmd, r)
+func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (list []candidate, last string, err error) {
+	ids, last, err := named(ctx, tx, cmd, r, chunk)
 	if err != nil {
 		return nil, "", err
 	}
@@ -121,7 +121,7 @@ func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *requ
 
 // named gives a chunk of ids that may meet the targets: those named, or those with the tag of the
 // first target.
-func named(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request) (ids []string, last string, err error) {
+func named(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (ids []string, last string, err error) {
 	if len(r.InstanceIDs) > 0 {
 		return r.InstanceIDs, "", nil
 	}

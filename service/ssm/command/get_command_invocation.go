@@ -14,9 +14,6 @@ import (
 	"github.com/vennel/vennel/store"
 )
 
-// mostErrorContent is how much of a step's standard error is answered. source: model
-const mostErrorContent = 8000
-
 // GetCommandInvocation tells how a command went on a node: of its only step, or of the one named.
 func (c *Commands) GetCommandInvocation(ctx context.Context, in *ssm.GetCommandInvocationInput) (*ssm.GetCommandInvocationOutput, error) {
 	call := api.CallFrom(ctx)
@@ -86,7 +83,7 @@ func details(cmd *rows.SsmCommand, i *rows.SsmInvocation, p *plan, r *rows.SsmSt
 		DocumentVersion: new(p.version()), PluginName: &r.Name, ResponseCode: &r.Code, ExecutionStartDateTime: &r.Started,
 		ExecutionElapsedTime: new(elapsed(r.Started, r.Ended)), ExecutionEndDateTime: &r.Ended, Status: &i.Status, StatusDetails: &i.Details,
 		StandardOutputContent: &r.Stdout, StandardOutputUrl: new(p.url(i, r, "stdout")),
-		StandardErrorContent: new(clip(r.Stderr, mostErrorContent)), StandardErrorUrl: new(p.url(i, r, "stderr")),
+		StandardErrorContent: &r.Stderr, StandardErrorUrl: new(p.url(i, r, "stderr")),
 		CloudWatchOutputConfig: p.cloudWatch(),
 	}
 }

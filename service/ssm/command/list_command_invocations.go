@@ -74,7 +74,7 @@ func invocationsAfter(ctx context.Context, q *rows.Queries, call *api.Call, in *
 		return []rows.SsmInvocation{i}, err
 	case in.CommandId != nil:
 		return q.ListInvocationsOfCommand(ctx, rows.ListInvocationsOfCommandParams{
-			Command: *in.CommandId, After: f.node, Status: f.status, Most: listPage,
+			Command: *in.CommandId, After: f.node, Since: f.since, Until: f.until, Status: f.status, Document: f.document, Most: listPage,
 		})
 	case in.InstanceId != nil:
 		return q.ListInvocationsOfNode(ctx, rows.ListInvocationsOfNodeParams{

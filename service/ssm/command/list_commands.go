@@ -108,7 +108,7 @@ func commandsAfter(ctx context.Context, q *rows.Queries, call *api.Call, in *ssm
 type filters struct {
 	before        int64 // milliseconds; those at the same time come after command and node
 	command, node string
-	since         int64
+	since, until  int64 // milliseconds; those at until do not pass
 	status        string
 	document      string
 	complete      string // ExecutionStage
@@ -116,7 +116,7 @@ type filters struct {
 
 // readFilters reads the filters of a request.
 func readFilters(list []ssm.CommandFilter) (*filters, error) {
-	f := &filters{before: math.MaxInt64}
+	f := &filters{until: math.MaxInt64}
 	for _, filter := range list {
 		switch filter.Key {
 		case ssm.CommandFilterKeyInvokedAfter, ssm.CommandFilterKeyInvokedBefore:
@@ -127,7 +127,7 @@ func readFilters(list []ssm.CommandFilter) (*filters, error) {
 			if filter.Key == ssm.CommandFilterKeyInvokedAfter {
 				f.since = t.UnixMilli()
 			} else {
-				f.before = t.UnixMilli()
+				f.until = t.UnixMilli()
 			}
 		case ssm.CommandFilterKeyStatus:
 			f.status = filter.Value
@@ -140,6 +140,7 @@ func readFilters(list []ssm.CommandFilter) (*filters, error) {
 			f.complete = filter.Value
 		}
 	}
+	f.before = f.until
 	return f, nil
 }
 
@@ -162,7 +163,7 @@ func (f *filters) stage(status string) bool {
 
 // passes applies the filters that the query applies otherwise.
 func (f *filters) passes(requested int64, status, document string) bool {
-	return requested >= f.since && requested < f.before && (f.status == "" || f.status == status) && (f.document == "" || f.document == document)
+	return requested >= f.since && requested < f.until && (f.status == "" || f.status == status) && (f.document == "" || f.document == document)
 }
 
 // answer is a command as answers have it.

@@ -42,7 +42,7 @@ func (c *Commands) unfinished(ctx context.Context) error {
 	for after := ""; ; {
 		var ids []string
 		err := c.db.View(ctx, func(tx *store.Tx) (err error) {
-			ids, err = rows.New(tx).ListUnfinished(ctx, rows.ListUnfinishedParams{After: after, Most: chunk})
+			ids, err = rows.New(tx).ListUnfinished(ctx, rows.ListUnfinishedParams{After: after, Most: c.chunk})
 			return err
 		})
 		if err != nil {
@@ -54,7 +54,7 @@ func (c *Commands) unfinished(ctx context.Context) error {
 			}
 			after = id
 		}
-		if len(ids) < chunk {
+		if len(ids) < int(c.chunk) {
 			return nil
 		}
 	}
@@ -86,14 +86,13 @@ func (c *Commands) move(ctx context.Context, id string) error {
 		}
 		switch {
 		case cmd.Cancelled:
-			err = l.cancelSome(ctx, cmd)
-		case failing(cmd):
-			cmd.Expanding = false
-			err = l.endWaiting(ctx, cmd, cancelled, detailTerminated)
-		case cmd.Waiting > 0 && room(cmd, cmd.Targets) > 0:
-			err = l.releaseSome(ctx, cmd)
-		case cmd.Expanding:
+			err = l.cancelSome(ctx, cmd, c.chunk)
+		case cmd.Waiting > 0 && room(cmd, cmd.Targets) > 0 && !failing(cmd):
+			err = l.releaseSome(ctx, cmd, c.chunk)
+		case cmd.Expanding: // also when it is failing: the targets count, and what is a percentage of them
 			err = c.expand(behalf, l, cmd)
+		case failing(cmd):
+			err = l.endWaiting(ctx, cmd, cancelled, detailTerminated, c.chunk)
 		}
 		if err != nil {
 			return err
@@ -103,8 +102,8 @@ func (c *Commands) move(ctx context.Context, id string) error {
 }
 
 // releaseSome gives waiting invocations to their nodes, as many as there is room for.
-func (l *ledger) releaseSome(ctx context.Context, cmd *rows.SsmCommand) error {
-	list, err := l.q.ListWaiting(ctx, rows.ListWaitingParams{Command: cmd.ID, Most: int32(min(room(cmd, cmd.Targets), chunk))})
+func (l *ledger) releaseSome(ctx context.Context, cmd *rows.SsmCommand, chunk int32) error {
+	list, err := l.q.ListWaiting(ctx, rows.ListWaitingParams{Command: cmd.ID, Most: int32(min(room(cmd, cmd.Targets), int64(chunk)))})
 	if err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (l *ledger) releaseSome(ctx context.Context, cmd *rows.SsmCommand) error {
 }
 
 // endWaiting ends invocations that have not had their turn.
-func (l *ledger) endWaiting(ctx context.Context, cmd *rows.SsmCommand, status, details string) error {
+func (l *ledger) endWaiting(ctx context.Context, cmd *rows.SsmCommand, status, details string, chunk int32) error {
 	list, err := l.q.ListWaiting(ctx, rows.ListWaitingParams{Command: cmd.ID, Most: chunk})
 	if err != nil {
 		return err
@@ -139,7 +138,7 @@ func (l *ledger) endWaiting(ctx context.Context, cmd *rows.SsmCommand, status, d
 }
 
 // cancelSome cancels a chunk of a command's invocations; the cursor says how far it has come.
-func (l *ledger) cancelSome(ctx context.Context, cmd *rows.SsmCommand) error {
+func (l *ledger) cancelSome(ctx context.Context, cmd *rows.SsmCommand, chunk int32) error {
 	list, err := l.q.ListOpen(ctx, rows.ListOpenParams{Command: cmd.ID, After: cmd.CursorNode, Most: chunk})
 	if err != nil {
 		return err
@@ -150,7 +149,7 @@ func (l *ledger) cancelSome(ctx context.Context, cmd *rows.SsmCommand) error {
 		}
 		cmd.CursorNode = list[i].Node
 	}
-	if len(list) == chunk {
+	if len(list) == int(chunk) {
 		l.tx.Notify(topic, cmd.ID)
 	}
 	return nil

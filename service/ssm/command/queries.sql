@@ -27,8 +27,10 @@ WHERE account = @account AND region = @region
 ORDER BY requested DESC, id DESC LIMIT @most;
 
 -- name: ListUnfinished :many
--- Commands that have targets to look up or to release, after an id: for the first look after a start.
-SELECT id FROM ssm_command WHERE (expanding = TRUE OR waiting > 0) AND id > @after ORDER BY id LIMIT @most;
+-- Commands that have targets to look up, to release or to cancel, after an id: for the first look after a start.
+SELECT id FROM ssm_command
+WHERE (expanding = TRUE OR waiting > 0 OR (cancelled = TRUE AND active > 0)) AND id > @after
+ORDER BY id LIMIT @most;
 
 -- name: ListOldCommands :many
 SELECT id FROM ssm_command WHERE requested < @before ORDER BY requested, id LIMIT @most;
@@ -62,7 +64,10 @@ ORDER BY requested DESC, command DESC, node LIMIT @most;
 
 -- name: ListInvocationsOfCommand :many
 SELECT * FROM ssm_invocation
-WHERE command = @command AND node > @after AND (CAST(@status AS TEXT) = '' OR status = @status)
+WHERE command = @command AND node > @after
+    AND requested >= @since AND requested < @until
+    AND (CAST(@status AS TEXT) = '' OR status = @status)
+    AND (CAST(@document AS TEXT) = '' OR document = @document)
 ORDER BY node LIMIT @most;
 
 -- name: ListInvocationsOfNode :many

@@ -201,9 +201,11 @@ func (l *ledger) stop(ctx context.Context, i *rows.SsmInvocation) error {
 	return l.askToCancel(ctx, i)
 }
 
-// The sizes that are kept. Agents cut at 24,000 characters themselves.
+// The sizes that are kept, which are those that AWS answers. Agents cut the streams there themselves.
+// source: model
 const (
-	mostStream = 24000
+	mostStdout = 24000
+	mostStderr = 8000
 	mostOutput = 2500
 	mostTrace  = 2500
 	mostText   = 512
@@ -231,7 +233,7 @@ func (c *Commands) learnSteps(ctx context.Context, l *ledger, i *rows.SsmInvocat
 		err := l.q.PutStep(ctx, rows.PutStepParams{
 			Command: i.Command, Node: i.Node, Name: name, Plugin: p.steps[at].Plugin, Status: clip(clean(r.Status), mostText), Code: r.Code,
 			Started: instant(r.StartDateTime), Ended: instant(r.EndDateTime), Output: clip(clean(r.Output), mostOutput),
-			Stdout: clip(clean(r.StandardOutput), mostStream), Stderr: clip(clean(r.StandardError), mostStream),
+			Stdout: clip(clean(r.StandardOutput), mostStdout), Stderr: clip(clean(r.StandardError), mostStderr),
 			S3Bucket: clip(clean(r.OutputS3BucketName), mostText), S3Prefix: clip(clean(r.OutputS3KeyPrefix), mostText),
 		})
 		if err != nil {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,9 +24,15 @@ import (
 // Defaults. source: model
 const (
 	deliverySeconds       = 3600
-	executionSeconds      = 3600
 	defaultMaxConcurrency = "50"
 	defaultMaxErrors      = "0"
+)
+
+// The bounds of a step's timeoutSeconds, and what stands for a value outside of them. source: agent
+const (
+	leastExecution   = 5
+	mostExecution    = 172800
+	defaultExecution = 3600
 )
 
 // SendCommand runs a document on nodes, which are named or found by their tags. Everything that a
@@ -221,20 +228,18 @@ func newCommand(id, caller string, call *api.Call, in *ssm.SendCommandInput, doc
 	return p, nil
 }
 
-// executionTime is how many seconds a document may take: the sum of its steps' timeouts.
+// executionTime is how many seconds a document may take: the sum of its steps' timeouts, as agents
+// read them.
 func executionTime(doc *ssmdoc.Document, values map[string]any) int64 {
 	total := int64(0)
 	for _, s := range doc.Steps {
 		for _, inputs := range s.Inputs {
-			n := int64(executionSeconds)
-			if timeout, ok := inputs["timeoutSeconds"]; ok {
-				var given int64
-				text := strings.Trim(ssmdoc.Text(ssmdoc.Substitute(timeout, values)), `"`)
-				if json.Unmarshal([]byte(text), &given) == nil && given > 0 {
-					n = given
-				}
+			text := ssmdoc.Text(ssmdoc.Substitute(inputs["timeoutSeconds"], values))
+			n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil || !(n >= leastExecution && n <= mostExecution) {
+				n = defaultExecution
 			}
-			total += n
+			total += int64(n)
 		}
 	}
 	return max(total, 1)

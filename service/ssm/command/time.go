@@ -65,7 +65,7 @@ func (c *Commands) overdue(ctx context.Context, now time.Time) (wait time.Durati
 	}
 	return 0, c.db.Update(ctx, func(tx *store.Tx) error {
 		l := open(tx, now)
-		list, err := l.q.ListDue(ctx, rows.ListDueParams{Now: now.UnixMilli(), Most: chunk})
+		list, err := l.q.ListDue(ctx, rows.ListDueParams{Now: now.UnixMilli(), Most: c.chunk})
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (c *Commands) dropSome(ctx context.Context, now time.Time) (more bool, err 
 			return err
 		}
 		more = true
-		last, err := q.LastOfPage(ctx, rows.LastOfPageParams{Command: ids[0], Most: chunk})
+		last, err := q.LastOfPage(ctx, rows.LastOfPageParams{Command: ids[0], Most: c.chunk})
 		if err != nil {
 			return err
 		}

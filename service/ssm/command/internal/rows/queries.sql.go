@@ -335,22 +335,31 @@ func (q *Queries) ListInvocations(ctx context.Context, arg ListInvocationsParams
 
 const listInvocationsOfCommand = `-- name: ListInvocationsOfCommand :many
 SELECT command, node, account, region, requested, node_name, document, status, details, trace, released, open, due FROM ssm_invocation
-WHERE command = $1 AND node > $2 AND (CAST($3 AS TEXT) = '' OR status = $3)
-ORDER BY node LIMIT $4
+WHERE command = $1 AND node > $2
+    AND requested >= $3 AND requested < $4
+    AND (CAST($5 AS TEXT) = '' OR status = $5)
+    AND (CAST($6 AS TEXT) = '' OR document = $6)
+ORDER BY node LIMIT $7
 `
 
 type ListInvocationsOfCommandParams struct {
-	Command string
-	After   string
-	Status  string
-	Most    int32
+	Command  string
+	After    string
+	Since    int64
+	Until    int64
+	Status   string
+	Document string
+	Most     int32
 }
 
 func (q *Queries) ListInvocationsOfCommand(ctx context.Context, arg ListInvocationsOfCommandParams) ([]SsmInvocation, error) {
 	rows, err := q.db.QueryContext(ctx, listInvocationsOfCommand,
 		arg.Command,
 		arg.After,
+		arg.Since,
+		arg.Until,
 		arg.Status,
+		arg.Document,
 		arg.Most,
 	)
 	if err != nil {
@@ -583,7 +592,9 @@ func (q *Queries) ListSteps(ctx context.Context, arg ListStepsParams) ([]SsmStep
 }
 
 const listUnfinished = `-- name: ListUnfinished :many
-SELECT id FROM ssm_command WHERE (expanding = TRUE OR waiting > 0) AND id > $1 ORDER BY id LIMIT $2
+SELECT id FROM ssm_command
+WHERE (expanding = TRUE OR waiting > 0 OR (cancelled = TRUE AND active > 0)) AND id > $1
+ORDER BY id LIMIT $2
 `
 
 type ListUnfinishedParams struct {
@@ -591,7 +602,7 @@ type ListUnfinishedParams struct {
 	Most  int32
 }
 
-// Commands that have targets to look up or to release, after an id: for the first look after a start.
+// Commands that have targets to look up, to release or to cancel, after an id: for the first look after a start.
 func (q *Queries) ListUnfinished(ctx context.Context, arg ListUnfinishedParams) ([]string, error) {
 	rows, err := q.db.QueryContext(ctx, listUnfinished, arg.After, arg.Most)
 	if err != nil {
