@@ -68,7 +68,11 @@ func (c *calls) service(name string, most time.Duration) *caller {
 }
 
 // unsigned calls ssm without a signature, as a machine does that is not registered yet.
-func (c *calls) unsigned() *caller { return c.service("ssm", callTime) }
+func (c *calls) unsigned() *caller {
+	s := c.service("ssm", callTime)
+	s.client.Region = c.node.Region
+	return s
+}
 
 // signed makes a caller for a service that signs with the node's credentials.
 func (c *calls) signed(name string, most time.Duration, creds *credentials) *caller {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -38,6 +39,12 @@ var routine = map[string]bool{
 	"OpenControlChannel": true, "RequestManagedInstanceRoleToken": true, "SendReply": true, "AcknowledgeMessage": true,
 }
 
+// decision is why something was allowed or not.
+type decision struct {
+	Action, Resource, Reason string
+	Allowed                  bool
+}
+
 // auditEvent is what is shown of a record.
 type auditEvent struct {
 	EventTime           time.Time
@@ -48,10 +55,7 @@ type auditEvent struct {
 	UserIdentity        struct{ ARN, Type, AccessKeyID string }
 	SourceIPAddress     string
 	AdditionalEventData struct {
-		Decisions []struct {
-			Action, Resource, Reason string
-			Allowed                  bool
-		}
+		Decisions []decision
 	}
 }
 
@@ -120,13 +124,13 @@ func (a *Audit) show(out io.Writer, table io.Writer, text []byte, e *auditEvent)
 	if e.ErrorCode != "" {
 		result = e.ErrorCode
 	}
-	if len(e.AdditionalEventData.Decisions) == 0 {
-		why = e.ErrorMessage
-	}
 	for _, d := range e.AdditionalEventData.Decisions {
 		if why == "" || !d.Allowed {
 			why = d.Reason
 		}
+	}
+	if e.ErrorCode != "" && !slices.ContainsFunc(e.AdditionalEventData.Decisions, func(d decision) bool { return !d.Allowed }) {
+		why = e.ErrorMessage // allowed, or not even asked
 	}
 	service, _, _ := strings.Cut(e.EventSource, ".")
 	_, err := fmt.Fprintf(table, "%s\t%s\t%s:%s\t%s\t%s\n", e.EventTime.Format(time.DateTime), who[strings.LastIndexByte(who, ':')+1:],

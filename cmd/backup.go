@@ -23,7 +23,7 @@ import (
 const backupDatabase = "database"
 
 // backupKeys are the files of the data folder that belong to a backup.
-var backupKeys = []string{"key", "ca.key", caFile}
+var backupKeys = []string{keyFile, "ca.key", caFile}
 
 // keyMode is the mode of such a file; a certificate is for everybody.
 func keyMode(name string) fs.FileMode {
@@ -59,9 +59,12 @@ func (b *Backup) Run(ctx context.Context, s Streams) (err error) {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // nothing is there when all went well
-	n, err := writeBackup(ctx, f, folder, db)
-	if err == nil {
+	if err = writeBackup(ctx, f, folder, db); err == nil {
 		err = f.Sync()
+	}
+	var size int64
+	if info, failed := f.Stat(); failed == nil {
+		size = info.Size()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
@@ -69,42 +72,42 @@ func (b *Backup) Run(ctx context.Context, s Streams) (err error) {
 	if err := os.Rename(f.Name(), b.File); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "Wrote %s (%d bytes). It holds the server's keys: keep it as you keep those.\n", b.File, n)
+	_, err = fmt.Fprintf(s.Out, "Wrote %s (%d bytes). It holds the server's keys: keep it as you keep those.\n", b.File, size)
 	return err
 }
 
 // writeBackup writes the archive. The database's size is not known before it is written, so it goes
 // through a file of its own.
-func writeBackup(ctx context.Context, out io.Writer, folder string, db *store.DB) (int64, error) {
+func writeBackup(ctx context.Context, out io.Writer, folder string, db *store.DB) error {
 	dump, err := os.CreateTemp("", "vennel-dump-*")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _, _ = dump.Close(), os.Remove(dump.Name()) }() // its content is in the archive
 	if err := db.Backup(ctx, dump); err != nil {
-		return 0, err
+		return err
 	}
 	size, err := dump.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := dump.Seek(0, io.SeekStart); err != nil {
-		return 0, err
+		return err
 	}
 	archive := tar.NewWriter(out)
 	for _, name := range backupKeys {
 		content, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if err := addEntry(archive, name, int64(len(content)), bytes.NewReader(content)); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := addEntry(archive, backupDatabase, size, dump); err != nil {
-		return 0, err
+		return err
 	}
-	return size, archive.Close()
+	return archive.Close()
 }
 
 // addEntry adds one file to an archive.
@@ -178,7 +181,7 @@ func (r *Restore) Run(ctx context.Context, s Streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.Restore(ctx, archive); err != nil {
-		return err
+		return fmt.Errorf("%s is not restored, and nothing has changed: %w", r.File, err)
 	}
 	if !same {
 		for _, name := range backupKeys {

@@ -35,7 +35,7 @@ const (
 )
 
 // labCommand is what the lab runs to show that it works.
-const labCommand = `echo "Hello from $(uname -n), a managed node"`
+const labCommand = `echo Hello from $(uname -n), a managed node`
 
 // labPatience is how long a node may take to come online, and a command to run.
 const labPatience = 30 * time.Second
@@ -266,7 +266,7 @@ func (l *Lab) activate(ctx context.Context, r Ready) (code, id string, err error
 
 // show runs a command on a node as the aws command would, and prints what came back.
 func (l *Lab) show(ctx context.Context, client *wire.Client, v *view, node string) error {
-	v.say("\n$ aws ssm send-command --document-name AWS-RunShellScript \\\n      --instance-ids %s --parameters 'commands=[%s]'\n", node, labCommand)
+	v.say("\n$ aws ssm send-command --document-name AWS-RunShellScript \\\n      --instance-ids %s --parameters 'commands=[\"%s\"]'\n", node, labCommand)
 	sent := new(ssm.SendCommandOutput)
 	err := client.Call(ctx, "SendCommand", &ssm.SendCommandInput{
 		DocumentName: "AWS-RunShellScript", InstanceIds: []string{node}, Parameters: map[string][]string{"commands": {labCommand}},

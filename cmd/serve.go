@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -83,11 +84,22 @@ const (
 	stopTime   = 3 * time.Second
 )
 
+// What an account and a Region look like.
+var (
+	goodAccount = regexp.MustCompile(`^\d{12}$`)
+	goodRegion  = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+)
+
 // Run serves until it is told to stop.
 func (s *Serve) Run(ctx context.Context, streams Streams) error {
 	folder, err := s.folder()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !goodAccount.MatchString(s.Account):
+		return fmt.Errorf("--account has twelve digits, such as 000000000000, unlike %q", s.Account)
+	case !goodRegion.MatchString(s.Region):
+		return fmt.Errorf("--region is a name such as us-east-1, unlike %q", s.Region)
 	}
 	log := slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: s.LogLevel}))
 	listeners, err := s.listen(ctx)

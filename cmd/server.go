@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,6 +65,7 @@ type Server struct {
 // names are the files of a data folder that others read.
 const (
 	credentialsFile = "credentials"
+	keyFile         = "key"
 	caFile          = "ca.pem"
 	databaseFile    = "vennel.db"
 )
@@ -80,11 +82,9 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	_, keyless := os.Stat(filepath.Join(cfg.Data, keyFile))
 	master, err := seal.OpenMaster(cfg.Data)
 	if err != nil {
-		return s, err
-	}
-	if s.CA, err = wire.OpenCA(cfg.Data); err != nil {
 		return s, err
 	}
 	if s.db, err = cfg.Store.Open(ctx, cfg.Database, cfg.Log); err != nil {
@@ -94,7 +94,16 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	identity := iam.New(s.db, master, cfg.Log)
+	if err := identity.CheckKey(ctx); err != nil {
+		if keyless != nil {
+			err = errors.Join(err, os.Remove(filepath.Join(cfg.Data, keyFile))) // it was made just now, and is not the one
+		}
+		return s, fmt.Errorf("%w; bring back the file %s, or restore a backup", err, filepath.Join(cfg.Data, keyFile))
+	}
 	if err := identity.OpenAdministrator(ctx, cfg.Account, filepath.Join(cfg.Data, credentialsFile)); err != nil {
+		return s, err
+	}
+	if s.CA, err = wire.OpenCA(cfg.Data); err != nil {
 		return s, err
 	}
 	trail := cloudtrail.New(s.audit, cfg.Account, cfg.Log)

@@ -209,7 +209,7 @@ func scripts(t *testing.T, folder, agent string, commands map[string]func(ts *te
 			e.Values[worldKey{}] = w
 			e.Vars = append(e.Vars, w.env()...)
 			e.Vars = append(e.Vars, "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "DATA="+w.data, "VENNEL_DATA="+w.data, "HOME="+e.WorkDir,
-				"PYENV_VERSION="+os.Getenv("PYENV_VERSION"), "PYENV_ROOT="+os.Getenv("PYENV_ROOT"), "AGENT="+agent, "ADDRESS="+strings.TrimPrefix(w.HTTP, "http://"))
+				"PYENV_VERSION="+os.Getenv("PYENV_VERSION"), "PYENV_ROOT="+os.Getenv("PYENV_ROOT"), "AGENT="+agent, "ADDRESS="+strings.TrimPrefix(w.HTTP, "http://"), "SECURE="+w.HTTPS)
 			return nil
 		},
 	})

@@ -27,6 +27,7 @@ type Client struct {
 	// Sign signs a request over its body; nil sends it unsigned.
 	Sign      func(ctx context.Context, r *http.Request, body []byte) error
 	UserAgent string
+	Region    string // of unsigned requests to an endpoint whose name says none
 }
 
 // The bounds of an answer that a client reads, in bytes and in elements of XML.
@@ -54,6 +55,8 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 		if err := c.Sign(ctx, request, body); err != nil {
 			return err
 		}
+	} else if c.Region != "" {
+		request.Header.Set(regionHeader, c.Region)
 	}
 	response, err := c.HTTP.Do(request)
 	if err != nil {

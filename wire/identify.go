@@ -19,6 +19,9 @@ import (
 // ownPaths is where the server's own pages are: no bucket can have that name.
 const ownPaths = "/_vennel/"
 
+// regionHeader names the Region of an unsigned request that is sent to an address instead of a name.
+const regionHeader = "X-Vennel-Region"
+
 // healthPath is answered without a signature; it says only that the server is up.
 const healthPath = ownPaths + "health"
 
@@ -53,6 +56,8 @@ func (m *Mux) identify(rq *request) error {
 		rq.call.Region = host.region
 	case sig != nil && goodRegion.MatchString(sig.Region):
 		rq.call.Region = sig.Region
+	case sig == nil && goodRegion.MatchString(rq.Header.Get(regionHeader)):
+		rq.call.Region = rq.Header.Get(regionHeader)
 	}
 	err := sigErr
 	if rq.svc == nil || err == nil && rq.svc.Name != "s3" { // S3's body waits for openBody

@@ -330,18 +330,22 @@ func (p *Parameter) check(v any) error {
 	return nil
 }
 
+// whole makes a pattern match nothing less than a whole text. Amazon's own documents have patterns that
+// would allow nearly everything if a part were enough. source: guess
+func whole(pattern string) string { return `\A(?:` + pattern + `)\z` }
+
 // matches holds a text to the allowed pattern.
 func (p *Parameter) matches(text string) error {
 	if p.AllowedPattern == "" {
 		return nil
 	}
-	if re, err := regexp.Compile(p.AllowedPattern); err == nil {
+	if re, err := regexp.Compile(whole(p.AllowedPattern)); err == nil {
 		if !re.MatchString(text) {
 			return errorf("Parameter %s has the value %q, which does not match the pattern %s", p.Name, text, p.AllowedPattern)
 		}
 		return nil
 	}
-	re, err := regexp2.Compile(p.AllowedPattern, regexp2.None)
+	re, err := regexp2.Compile(whole(p.AllowedPattern), regexp2.None)
 	if err != nil {
 		return errorf("The allowedPattern of parameter %s is not a regular expression: %s", p.Name, err)
 	}

@@ -2,6 +2,7 @@ package cloudtrail
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,20 @@ import (
 	"github.com/vennel/vennel/store"
 )
 
-// LookupEvents lists records, newest first.
+// flushWait is how long a lookup waits for what was done before it to be written.
+const flushWait = 5 * time.Second
+
+// flush waits until what was done before can be seen, but not for ever: the disk may be full.
+func (t *Trail) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	if err := t.log.Flush(ctx); err != nil {
+		return fmt.Errorf("the audit trail cannot be written: %w", err)
+	}
+	return nil
+}
+
+// LookupEvents lists records of all Regions, newest first.
 func (t *Trail) LookupEvents(ctx context.Context, in *cloudtrail.LookupEventsInput) (*cloudtrail.LookupEventsOutput, error) {
 	call := api.CallFrom(ctx)
 	if err := iam.Allow(ctx, "cloudtrail:LookupEvents", "*"); err != nil {
@@ -30,7 +44,7 @@ func (t *Trail) LookupEvents(ctx context.Context, in *cloudtrail.LookupEventsInp
 	if !to.IsZero() {
 		to = to.Add(time.Second) // times are told by the second
 	}
-	filter := store.Filter{Account: call.Account, Region: call.Region, NewestFirst: true}
+	filter := store.Filter{Account: call.Account, NewestFirst: true}
 	var attribute cloudtrail.LookupAttribute
 	if len(in.LookupAttributes) > 0 {
 		attribute = in.LookupAttributes[0]
@@ -55,7 +69,7 @@ func (t *Trail) LookupEvents(ctx context.Context, in *cloudtrail.LookupEventsInp
 		}
 		filter.After = store.Cursor{Time: time.UnixMicro(us), ID: id}
 	}
-	if err := t.log.Flush(ctx); err != nil { // what was done before is to be seen
+	if err := t.flush(ctx); err != nil {
 		return nil, err
 	}
 	most := int(api.Or(in.MaxResults, 50))

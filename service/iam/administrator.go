@@ -3,6 +3,7 @@ package iam
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,23 @@ const administrator = "admin"
 
 // administratorPolicy is what it may do.
 const administratorPolicy = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+// CheckKey says whether what the database holds was sealed with this server's key. A server with
+// another key would refuse everybody.
+func (i *IAM) CheckKey(ctx context.Context) error {
+	return i.db.View(ctx, func(tx *store.Tx) error {
+		row, err := rows.New(tx).GetAnyAccessKey(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if _, err := i.keys.Open(row.Secret, row.ID); err != nil {
+			return errors.New("the database was made with another key than this server has")
+		}
+		return nil
+	})
+}
 
 // OpenAdministrator makes sure that a credentials file in AWS's format exists, with a key of the
 // user admin of the account. Where the file is missing it makes the user, if need be, and a new

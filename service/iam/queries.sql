@@ -121,6 +121,9 @@ SELECT name, value FROM iam_tag WHERE owner = @owner ORDER BY key;
 -- name: GetAccessKey :one
 SELECT * FROM iam_access_key WHERE id = @id;
 
+-- name: GetAnyAccessKey :one
+SELECT * FROM iam_access_key ORDER BY id LIMIT 1;
+
 -- name: PutAccessKey :exec
 INSERT INTO iam_access_key (id, owner, secret, status, created, used, used_service, used_region)
 VALUES (@id, @owner, @secret, @status, @created, 0, '', '');

@@ -165,6 +165,9 @@ func allow(ctx context.Context, in *sts.AssumeRoleInput, role *iam.Role, exists 
 	}
 	for _, action := range actions {
 		if err := iam.Allow(ctx, action, arn, about...); err != nil {
+			if !exists {
+				api.CallFrom(ctx).Decide(api.Decision{Action: action, Resource: arn, Reason: "There is no such role"})
+			}
 			return err
 		}
 	}

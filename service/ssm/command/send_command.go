@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +65,9 @@ func (c *Commands) SendCommand(ctx context.Context, in *ssm.SendCommandInput) (*
 		values, err := doc.Parsed.Resolve(in.Parameters)
 		if err != nil {
 			return ssm.ErrInvalidParameters("%s", err.Error())
+		}
+		if err := checkReferences(values); err != nil {
+			return err
 		}
 		row, err := newCommand(id, caller, call, in, doc, values)
 		if err != nil {
@@ -127,8 +132,25 @@ func checkTargets(in *ssm.SendCommandInput) error {
 			return api.Errorf(api.Invalid, "The target %s has no values", key)
 		}
 	}
+	if in.AlarmConfiguration != nil {
+		return api.Errorf(api.Invalid, "AlarmConfiguration is not supported: there are no CloudWatch alarms that could stop the command")
+	}
 	if n := in.NotificationConfig; n != nil && api.Or(n.NotificationArn, "") != "" && in.ServiceRoleArn == nil {
 		return ssm.ErrInvalidRole("A ServiceRoleArn is required to send notifications")
+	}
+	return nil
+}
+
+// stored is a reference to a parameter of Parameter Store.
+var stored = regexp.MustCompile(`\{\{\s*ssm(-secure)?:[^}]*\}\}`)
+
+// checkReferences refuses values that name what is not here, instead of letting nodes take the name for
+// the value.
+func checkReferences(values map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if found := stored.FindString(ssmdoc.Text(values[name])); found != "" {
+			return ssm.ErrInvalidParameters("Parameter %s refers to %s, but there is no Parameter Store here", name, found)
+		}
 	}
 	return nil
 }

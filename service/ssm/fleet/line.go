@@ -64,15 +64,21 @@ func (f *Fleet) find(node string) *post {
 	return f.posts[node]
 }
 
-// AttachChannel makes a line the node's control channel, in place of an older one, and sends what
-// waits. The returned function detaches it.
+// AttachChannel makes a line the node's control channel, in place of an older one, which it ends, and
+// sends what waits. The returned function detaches it.
 func (f *Fleet) AttachChannel(ctx context.Context, node string, line Line) (detach func()) {
+	var older Line
 	f.change(node, func(p *post) {
-		if p.channel != nil {
+		if older = p.channel; older != nil {
 			p.going = nil // what the old channel carried may be lost; what a poll carried has its own time
 		}
 		p.channel = line
 	})
+	if older != nil {
+		// An agent whose network was cut does this once; two that share a registration do it again and again.
+		f.log.Warn("a node has opened a second control channel; if this goes on, two machines use its registration", "node", node)
+		older.HangUp("the node has opened another control channel")
+	}
 	f.Seen(node, time.Now())
 	f.serve(ctx, node)
 	return func() {

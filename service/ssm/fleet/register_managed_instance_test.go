@@ -372,3 +372,20 @@ func TestPingsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestSecondChannel ends the older of two control channels, so that an agent never waits on one that
+// nobody serves, as happens to a machine whose registration was copied.
+func TestSecondChannel(t *testing.T) {
+	w := awstest.New(t)
+	n := w.Node(awstest.NodeConfig{})
+	token, err := n.ChannelToken(n.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Open(n.ID, token); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Ended(); err != nil {
+		t.Error(err)
+	}
+}

@@ -300,6 +300,26 @@ func (q *Queries) GetAccessKey(ctx context.Context, id string) (IamAccessKey, er
 	return i, err
 }
 
+const getAnyAccessKey = `-- name: GetAnyAccessKey :one
+SELECT id, owner, secret, status, created, used, used_service, used_region FROM iam_access_key ORDER BY id LIMIT 1
+`
+
+func (q *Queries) GetAnyAccessKey(ctx context.Context) (IamAccessKey, error) {
+	row := q.db.QueryRowContext(ctx, getAnyAccessKey)
+	var i IamAccessKey
+	err := row.Scan(
+		&i.ID,
+		&i.Owner,
+		&i.Secret,
+		&i.Status,
+		&i.Created,
+		&i.Used,
+		&i.UsedService,
+		&i.UsedRegion,
+	)
+	return i, err
+}
+
 const getEntity = `-- name: GetEntity :one
 SELECT id, account, kind, key, name, path, created, updated, description, boundary, trust, max_session, version, versions, used, used_region FROM iam_entity WHERE account = $1 AND kind = $2 AND key = $3
 `
