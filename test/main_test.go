@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -244,14 +245,15 @@ func runServer(ts *testscript.TestScript, _ bool, args []string) {
 // patience is how long waitfor waits.
 const patience = 60 * time.Second
 
-// waitFor runs a program again and again until it prints a text: waitfor TEXT PROGRAM ARGS.
+// waitFor runs a program again and again until it prints a word: waitfor WORD PROGRAM ARGS.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(args[0]) + `\b`)
 	for {
 		err := ts.Exec(args[1], args[2:]...)
 		out := ts.ReadFile("stdout")
-		if err == nil && strings.Contains(out, args[0]) {
+		if err == nil && word.MatchString(out) {
 			return
 		}
 		select {
