@@ -52,8 +52,10 @@ func (c *Commands) expand(ctx context.Context, l *ledger, cmd *rows.SsmCommand) 
 // document does nothing, has ended before it began.
 func (c *Commands) add(ctx context.Context, l *ledger, cmd *rows.SsmCommand, p *plan, n *candidate, targets int64) error {
 	status, details := pending, pending
-	if ok, _ := iam.Allowed(ctx, "ssm:SendCommand", fleet.ARN(n.Region, n.Account, n.ID), iam.ResourceTags(n.tags)); !ok {
+	arn := fleet.ARN(n.Region, n.Account, n.ID)
+	if ok, why := iam.Allowed(ctx, "ssm:SendCommand", arn, iam.ResourceTags(n.tags)); !ok {
 		status, details = failed, detailAccessDenied
+		api.CallFrom(ctx).Decide(api.Decision{Action: "ssm:SendCommand", Resource: arn, Reason: why}) // the call goes on
 	} else if !runs(p.platforms, n.Platform) {
 		status, details = failed, detailInvalidPlatform
 	}
