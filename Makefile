@@ -20,7 +20,7 @@ lab: build ## Start a server and a managed node on this machine and try them
 
 test: deps build ## Run all tests: unit, operation scripts, real clients, both databases
 	$(GO) vet ./...
-	@for os in darwin windows; do echo "building for $$os"; GOOS=$$os $(GO) build -o /dev/null . || exit 1; done
+	@for os in darwin windows; do echo "building the agent for $$os"; GOOS=$$os $(GO) build ./agent/... || exit 1; done
 	$(GO) test ./...
 	VENNEL_TEST_DATABASE=postgres $(GO) test ./service/...
 
@@ -42,7 +42,8 @@ fuzz: ## Fuzz every parser of outside bytes, FUZZ=60s each
 		done; \
 	done
 
-lint: ## Check formatting and run the linters
+lint: ## Check formatting, run the linters and build for other systems
+	@for os in darwin windows; do echo "building for $$os"; GOOS=$$os $(GO) build -o /dev/null . || exit 1; done
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v /gen_))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	$(LINT) run
 
