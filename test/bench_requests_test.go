@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/cmd"
 	"github.com/vennel/vennel/wire"
 	"github.com/vennel/vennel/wire/sigv4"
 )
@@ -144,19 +145,11 @@ func startMoto(t *testing.T) *target {
 }
 
 // administrator reads the keys that a server gave its administrator.
-func administrator(t *testing.T, s *server) (c sigv4.Credentials) {
+func administrator(t *testing.T, s *server) sigv4.Credentials {
 	t.Helper()
-	text, err := os.ReadFile(s.Credentials)
+	c, err := cmd.ReadCredentials(s.Credentials)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		switch name, value, _ := strings.Cut(strings.TrimSpace(line), "="); strings.TrimSpace(name) {
-		case "aws_access_key_id":
-			c.AccessKeyID = strings.TrimSpace(value)
-		case "aws_secret_access_key":
-			c.SecretAccessKey = strings.TrimSpace(value)
-		}
 	}
 	return c
 }
