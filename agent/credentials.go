@@ -250,7 +250,7 @@ func (c *credentials) withKey(key *nodeKey) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := c.calls.unsigned()
+	s := c.calls.service("ssm", callTime)
 	s.client.Sign = func(_ context.Context, r *http.Request, body []byte) error {
 		return sigv4.SignRSA(r, sigv4.HashPayload(body), c.node.InstanceID, private, c.node.Region, "ssm", time.Now())
 	}

@@ -98,9 +98,6 @@ func (k *nodeKey) public() (string, error) {
 	return base64.StdEncoding.EncodeToString(der), err
 }
 
-// goodRegion is what the agent takes for a Region. source: agent
-var goodRegion = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
-
 // domains are the domains of AWS's partitions by the beginning of a Region's name. source: agent
 var domains = []struct{ prefix, domain string }{
 	{"cn-", "amazonaws.com.cn"}, {"us-iso-", "c2s.ic.gov"}, {"us-isob-", "sc2s.sgov.gov"}, {"us-isof-", "csp.hci.ic.gov"},
@@ -135,7 +132,7 @@ type Activation struct {
 
 // check refuses what cannot work.
 func (a *Activation) check() error {
-	if !goodRegion.MatchString(a.Region) {
+	if !api.IsRegion(a.Region) {
 		return fmt.Errorf("%q is not a Region", a.Region)
 	}
 	if a.Endpoint != "" {
@@ -250,7 +247,7 @@ func readNode(state string) (*node, error) {
 		}
 		return nil, err
 	}
-	if !goodID.MatchString(n.InstanceID) || !goodRegion.MatchString(n.Region) {
+	if !goodID.MatchString(n.InstanceID) || !api.IsRegion(n.Region) {
 		return nil, fmt.Errorf("%s is damaged", registrationFile)
 	}
 	return n, nil

@@ -1,6 +1,9 @@
 package api
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // ARN writes a resource's name; a global service has no Region.
 func ARN(service, region, account, resource string) string {
@@ -23,6 +26,12 @@ func Partition(region string) string {
 	}
 	return "aws"
 }
+
+// regionName is what the SSM Agent takes for the name of a Region. source: agent
+var regionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+
+// IsRegion says whether a name can be a Region's: one of AWS's, or of one's own.
+func IsRegion(name string) bool { return regionName.MatchString(name) }
 
 // SplitARN takes a name apart; ok is false when it is none.
 func SplitARN(arn string) (service, region, account, resource string, ok bool) {

@@ -181,7 +181,7 @@ func (r *Restore) Run(ctx context.Context, s Streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.Restore(ctx, archive); err != nil {
-		return fmt.Errorf("%s is not restored, and nothing has changed: %w", r.File, err)
+		return fmt.Errorf("%s is not restored: %w", r.File, err)
 	}
 	if !same {
 		for _, name := range backupKeys {

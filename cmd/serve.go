@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/internal/durable"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/store"
@@ -34,7 +35,7 @@ type Serve struct {
 
 	LostAfter  time.Duration `default:"11m" help:"How long a node may be silent before it counts as lost."`
 	RotateKeys time.Duration `default:"0" help:"Age at which nodes are told to change their keys; 0 never tells them."`
-	LogLevel   slog.Level    `default:"info" help:"debug, info, warn or error."`
+	LogLevel
 }
 
 // DataFlag is the folder that commands share.
@@ -84,11 +85,8 @@ const (
 	stopTime   = 3 * time.Second
 )
 
-// What an account and a Region look like.
-var (
-	goodAccount = regexp.MustCompile(`^\d{12}$`)
-	goodRegion  = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
-)
+// goodAccount is what an account's number looks like.
+var goodAccount = regexp.MustCompile(`^\d{12}$`)
 
 // Run serves until it is told to stop.
 func (s *Serve) Run(ctx context.Context, streams Streams) error {
@@ -98,10 +96,10 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 		return err
 	case !goodAccount.MatchString(s.Account):
 		return fmt.Errorf("--account has twelve digits, such as 000000000000, unlike %q", s.Account)
-	case !goodRegion.MatchString(s.Region):
+	case !api.IsRegion(s.Region):
 		return fmt.Errorf("--region is a name such as us-east-1, unlike %q", s.Region)
 	}
-	log := slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: s.LogLevel}))
+	log := s.logger(streams.Err)
 	listeners, err := s.listen(ctx)
 	if err != nil {
 		return err

@@ -311,7 +311,7 @@ func TestUnsignedOperations(t *testing.T) {
 }
 
 // TestS3Uploads sends the bodies of S3's clients, which are checked as the operation reads them.
-// source: api.md 3 for the forms
+// source: aws, for the forms
 func TestS3Uploads(t *testing.T) {
 	var got string
 	w := newWorld(t, map[string]api.Operation{

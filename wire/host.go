@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"github.com/vennel/vennel/api"
 )
 
 // hostName is what a host name of ours says.
@@ -13,10 +15,7 @@ type hostName struct {
 	aws             bool   // the name is under a domain of AWS's, where names mean what they say
 }
 
-// goodRegion is what the SSM Agent takes for a Region.
-var goodRegion = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
-
-// awsDomains are the domains of AWS's endpoints. source: aws-facts B.15
+// awsDomains are the domains of AWS's endpoints. source: aws
 var awsDomains = []string{".amazonaws.com", ".amazonaws.com.cn", ".api.aws"}
 
 // parseHost takes a host name apart:
@@ -56,7 +55,7 @@ func parseHost(host string, serves func(service string) bool) hostName {
 	}
 	switch {
 	case region != "":
-	case len(after) > 0 && goodRegion.MatchString(after[0]):
+	case len(after) > 0 && api.IsRegion(after[0]):
 		region = after[0]
 	case !aws:
 		return hostName{} // only AWS's own domains have names without a Region

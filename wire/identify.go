@@ -54,9 +54,9 @@ func (m *Mux) identify(rq *request) error {
 	switch {
 	case host.region != "" && (host.aws || sig == nil):
 		rq.call.Region = host.region
-	case sig != nil && goodRegion.MatchString(sig.Region):
+	case sig != nil && api.IsRegion(sig.Region):
 		rq.call.Region = sig.Region
-	case sig == nil && goodRegion.MatchString(rq.Header.Get(regionHeader)):
+	case sig == nil && api.IsRegion(rq.Header.Get(regionHeader)):
 		rq.call.Region = rq.Header.Get(regionHeader)
 	}
 	err := sigErr

@@ -222,7 +222,7 @@ func TestNoName(t *testing.T) {
 	}
 }
 
-// TestTLSVersions holds that TLS 1.2 is the least. source: aws-facts B.15
+// TestTLSVersions holds that TLS 1.2 is the least. source: aws
 func TestTLSVersions(t *testing.T) {
 	ca := newCA(t)
 	for version, ok := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {

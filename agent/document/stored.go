@@ -26,10 +26,10 @@ func fetch(ctx context.Context, from plugin.Caller, d *ssmdoc.Document, values m
 			names = append(names, strings.TrimPrefix(m[1], "ssm:"))
 		}
 	}
-	walk(values, find)
+	ssmdoc.Walk(values, find)
 	for _, s := range d.Steps {
 		for _, inputs := range s.Inputs {
-			walk(inputs, find)
+			ssmdoc.Walk(inputs, find)
 		}
 	}
 	slices.Sort(names)
@@ -76,22 +76,6 @@ func named(p ssm.Parameter, asked []string) string {
 		}
 	}
 	return ""
-}
-
-// walk visits every text of a value.
-func walk(v any, visit func(string)) {
-	switch v := v.(type) {
-	case string:
-		visit(v)
-	case []any:
-		for _, e := range v {
-			walk(e, visit)
-		}
-	case map[string]any:
-		for _, e := range v {
-			walk(e, visit)
-		}
-	}
 }
 
 // put puts the values in place of the references, everywhere in v. A list's element that is one

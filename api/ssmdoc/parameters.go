@@ -301,7 +301,7 @@ var Reference = regexp.MustCompile(`{{ *(ssm:[/\w.:-]+) *}}`)
 // parameter cannot be judged yet: the node does when it knows the value.
 func (p *Parameter) check(v any) error {
 	refers := false
-	walk(v, func(text string) { refers = refers || Reference.MatchString(text) })
+	Walk(v, func(text string) { refers = refers || Reference.MatchString(text) })
 	if refers {
 		return nil
 	}

@@ -28,7 +28,7 @@ func (d *Document) placeholders() error {
 			}
 		}
 		for _, inputs := range s.Inputs {
-			walk(inputs, visit)
+			Walk(inputs, visit)
 		}
 		for _, operands := range s.Precondition {
 			for _, o := range operands {
@@ -42,18 +42,18 @@ func (d *Document) placeholders() error {
 	return nil
 }
 
-// walk visits every text of a value.
-func walk(v any, visit func(string)) {
+// Walk visits every text of a value.
+func Walk(v any, visit func(string)) {
 	switch v := v.(type) {
 	case string:
 		visit(v)
 	case []any:
 		for _, e := range v {
-			walk(e, visit)
+			Walk(e, visit)
 		}
 	case map[string]any:
 		for _, e := range v {
-			walk(e, visit)
+			Walk(e, visit)
 		}
 	}
 }

@@ -163,11 +163,13 @@ func allow(ctx context.Context, in *sts.AssumeRoleInput, role *iam.Role, exists 
 		about = append(about, iam.Key("sts:sourceidentity", *in.SourceIdentity))
 		actions = append(actions, "sts:SetSourceIdentity")
 	}
+	if !exists { // the caller is told what a policy would say; the audit trail, what is so
+		_, message := iam.Allowed(ctx, "sts:AssumeRole", arn, about...)
+		api.CallFrom(ctx).Decide(api.Decision{Action: "sts:AssumeRole", Resource: arn, Reason: "There is no such role"})
+		return api.Errorf(api.AccessDenied, "%s", message)
+	}
 	for _, action := range actions {
 		if err := iam.Allow(ctx, action, arn, about...); err != nil {
-			if !exists {
-				api.CallFrom(ctx).Decide(api.Decision{Action: action, Resource: arn, Reason: "There is no such role"})
-			}
 			return err
 		}
 	}

@@ -141,7 +141,8 @@ func checkTargets(in *ssm.SendCommandInput) error {
 	return nil
 }
 
-// stored is a reference to a parameter of Parameter Store.
+// stored is a reference to a parameter of Parameter Store: more than ssmdoc.Reference, which is what nodes
+// can resolve.
 var stored = regexp.MustCompile(`\{\{\s*ssm(-secure)?:[^}]*\}\}`)
 
 // checkReferences refuses values that name what is not here, instead of letting nodes take the name for
