@@ -28,6 +28,8 @@ var mayImport = map[string][]string{
 	"agent":                   {"api", "wire", "agent", "internal/durable"},
 	"api":                     {"api"},
 	"cmd":                     {"*"},
+	"dataplane":               {"dataplane"},
+	"dns":                     {},
 	"internal":                {},
 	"internal/awstest":        {"*"},
 	"internal/coverage":       {"*"},
@@ -35,11 +37,13 @@ var mayImport = map[string][]string{
 	"internal/gendocs":        {"internal/coverage"},
 	"internal/seal":           {"internal/durable"},
 	"service/cloudtrail":      {"api", "store", "service/iam"},
+	"service/ec2":             {"api", "store", "dataplane", "dns", "service/iam", "service/ec2"},
 	"service/ec2messages":     {"api", "service/iam", "service/ssm/fleet"},
 	"service/iam":             {"api", "store", "internal/seal", "internal/durable", "service/iam"},
 	"service/iam/actions":     {"service/iam/policy"},
 	"service/iam/managed":     {},
 	"service/iam/policy":      {},
+	"service/route53resolver": {"api", "store", "service/iam", "service/ec2/resource"},
 	"service/ssm":             {"api", "service/ssm"},
 	"service/ssm/association": {"api", "service/iam", "service/ssm/fleet"},
 	"service/ssm/command":     {"api", "store", "service/iam", "service/ssm/command", "service/ssm/document", "service/ssm/fleet", "service/ssm/tag"},
@@ -245,7 +249,7 @@ func TestNamesInDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := regexp.MustCompile("`((?:agent|api|cmd|docs|internal|service|store|test|wire|\\.ci)/[A-Za-z0-9_./-]+)`")
+	name := regexp.MustCompile("`((?:agent|api|cmd|dataplane|dns|docs|internal|service|store|test|wire|\\.ci)/[A-Za-z0-9_./-]+)`")
 	for _, document := range append(append(documents, more...), "README.md", "CONTRIBUTING.md") {
 		text, err := os.ReadFile(document)
 		if err != nil {
