@@ -25,6 +25,18 @@ import (
 	stsapi "github.com/vennel/vennel/api/sts"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/cloudtrail"
+	"github.com/vennel/vennel/service/ec2"
+	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/flowlog"
+	"github.com/vennel/vennel/service/ec2/instance"
+	"github.com/vennel/vennel/service/ec2/networkacl"
+	"github.com/vennel/vennel/service/ec2/networkinterface"
+	"github.com/vennel/vennel/service/ec2/peering"
+	"github.com/vennel/vennel/service/ec2/routing"
+	"github.com/vennel/vennel/service/ec2/securitygroup"
+	ec2tag "github.com/vennel/vennel/service/ec2/tag"
+	"github.com/vennel/vennel/service/ec2/vpc"
+	"github.com/vennel/vennel/service/ec2/vpn"
 	"github.com/vennel/vennel/service/ec2messages"
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm"
@@ -117,7 +129,19 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
-			ec2api.Service(ec2api.Unimplemented{}),
+			ec2api.Service(&ec2.Service{
+				Endpoints:         endpoint.New(s.db),
+				FlowLogs:          flowlog.New(s.db),
+				Instances:         instance.New(s.db),
+				NetworkAcls:       networkacl.New(s.db),
+				NetworkInterfaces: networkinterface.New(s.db),
+				Peerings:          peering.New(s.db),
+				Routing:           routing.New(s.db),
+				SecurityGroups:    securitygroup.New(s.db),
+				Tags:              ec2tag.New(s.db),
+				VPCs:              vpc.New(s.db),
+				VPNs:              vpn.New(s.db),
+			}),
 			ec2messagesapi.Service(ec2messages.New(nodes, commands)),
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),

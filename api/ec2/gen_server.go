@@ -13,6 +13,7 @@ import (
 type Server interface {
 	AcceptVpcPeeringConnection(context.Context, *AcceptVpcPeeringConnectionInput) (*AcceptVpcPeeringConnectionOutput, error)
 	AllocateAddress(context.Context, *AllocateAddressInput) (*AllocateAddressOutput, error)
+	AssignPrivateIpAddresses(context.Context, *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error)
 	AssociateAddress(context.Context, *AssociateAddressInput) (*AssociateAddressOutput, error)
 	AssociateDhcpOptions(context.Context, *AssociateDhcpOptionsInput) (*AssociateDhcpOptionsOutput, error)
 	AssociateIamInstanceProfile(context.Context, *AssociateIamInstanceProfileInput) (*AssociateIamInstanceProfileOutput, error)
@@ -21,8 +22,12 @@ type Server interface {
 	AttachInternetGateway(context.Context, *AttachInternetGatewayInput) (*AttachInternetGatewayOutput, error)
 	AttachNetworkInterface(context.Context, *AttachNetworkInterfaceInput) (*AttachNetworkInterfaceOutput, error)
 	AttachVolume(context.Context, *AttachVolumeInput) (*AttachVolumeOutput, error)
+	AttachVpnGateway(context.Context, *AttachVpnGatewayInput) (*AttachVpnGatewayOutput, error)
 	AuthorizeSecurityGroupEgress(context.Context, *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error)
 	AuthorizeSecurityGroupIngress(context.Context, *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error)
+	CreateCustomerGateway(context.Context, *CreateCustomerGatewayInput) (*CreateCustomerGatewayOutput, error)
+	CreateDefaultSubnet(context.Context, *CreateDefaultSubnetInput) (*CreateDefaultSubnetOutput, error)
+	CreateDefaultVpc(context.Context, *CreateDefaultVpcInput) (*CreateDefaultVpcOutput, error)
 	CreateDhcpOptions(context.Context, *CreateDhcpOptionsInput) (*CreateDhcpOptionsOutput, error)
 	CreateFlowLogs(context.Context, *CreateFlowLogsInput) (*CreateFlowLogsOutput, error)
 	CreateInternetGateway(context.Context, *CreateInternetGatewayInput) (*CreateInternetGatewayOutput, error)
@@ -42,6 +47,10 @@ type Server interface {
 	CreateVpc(context.Context, *CreateVpcInput) (*CreateVpcOutput, error)
 	CreateVpcEndpoint(context.Context, *CreateVpcEndpointInput) (*CreateVpcEndpointOutput, error)
 	CreateVpcPeeringConnection(context.Context, *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error)
+	CreateVpnConnection(context.Context, *CreateVpnConnectionInput) (*CreateVpnConnectionOutput, error)
+	CreateVpnConnectionRoute(context.Context, *CreateVpnConnectionRouteInput) (*CreateVpnConnectionRouteOutput, error)
+	CreateVpnGateway(context.Context, *CreateVpnGatewayInput) (*CreateVpnGatewayOutput, error)
+	DeleteCustomerGateway(context.Context, *DeleteCustomerGatewayInput) (*DeleteCustomerGatewayOutput, error)
 	DeleteDhcpOptions(context.Context, *DeleteDhcpOptionsInput) (*DeleteDhcpOptionsOutput, error)
 	DeleteFlowLogs(context.Context, *DeleteFlowLogsInput) (*DeleteFlowLogsOutput, error)
 	DeleteInternetGateway(context.Context, *DeleteInternetGatewayInput) (*DeleteInternetGatewayOutput, error)
@@ -62,15 +71,22 @@ type Server interface {
 	DeleteVpc(context.Context, *DeleteVpcInput) (*DeleteVpcOutput, error)
 	DeleteVpcEndpoints(context.Context, *DeleteVpcEndpointsInput) (*DeleteVpcEndpointsOutput, error)
 	DeleteVpcPeeringConnection(context.Context, *DeleteVpcPeeringConnectionInput) (*DeleteVpcPeeringConnectionOutput, error)
+	DeleteVpnConnection(context.Context, *DeleteVpnConnectionInput) (*DeleteVpnConnectionOutput, error)
+	DeleteVpnConnectionRoute(context.Context, *DeleteVpnConnectionRouteInput) (*DeleteVpnConnectionRouteOutput, error)
+	DeleteVpnGateway(context.Context, *DeleteVpnGatewayInput) (*DeleteVpnGatewayOutput, error)
+	DescribeAccountAttributes(context.Context, *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error)
 	DescribeAddresses(context.Context, *DescribeAddressesInput) (*DescribeAddressesOutput, error)
 	DescribeAddressesAttribute(context.Context, *DescribeAddressesAttributeInput) (*DescribeAddressesAttributeOutput, error)
 	DescribeAvailabilityZones(context.Context, *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error)
+	DescribeCustomerGateways(context.Context, *DescribeCustomerGatewaysInput) (*DescribeCustomerGatewaysOutput, error)
 	DescribeDhcpOptions(context.Context, *DescribeDhcpOptionsInput) (*DescribeDhcpOptionsOutput, error)
 	DescribeFlowLogs(context.Context, *DescribeFlowLogsInput) (*DescribeFlowLogsOutput, error)
 	DescribeIamInstanceProfileAssociations(context.Context, *DescribeIamInstanceProfileAssociationsInput) (*DescribeIamInstanceProfileAssociationsOutput, error)
+	DescribeImages(context.Context, *DescribeImagesInput) (*DescribeImagesOutput, error)
 	DescribeInstanceAttribute(context.Context, *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error)
 	DescribeInstanceCreditSpecifications(context.Context, *DescribeInstanceCreditSpecificationsInput) (*DescribeInstanceCreditSpecificationsOutput, error)
 	DescribeInstanceStatus(context.Context, *DescribeInstanceStatusInput) (*DescribeInstanceStatusOutput, error)
+	DescribeInstanceTypeOfferings(context.Context, *DescribeInstanceTypeOfferingsInput) (*DescribeInstanceTypeOfferingsOutput, error)
 	DescribeInstanceTypes(context.Context, *DescribeInstanceTypesInput) (*DescribeInstanceTypesOutput, error)
 	DescribeInstances(context.Context, *DescribeInstancesInput) (*DescribeInstancesOutput, error)
 	DescribeInternetGateways(context.Context, *DescribeInternetGatewaysInput) (*DescribeInternetGatewaysOutput, error)
@@ -80,32 +96,45 @@ type Server interface {
 	DescribeManagedPrefixLists(context.Context, *DescribeManagedPrefixListsInput) (*DescribeManagedPrefixListsOutput, error)
 	DescribeNatGateways(context.Context, *DescribeNatGatewaysInput) (*DescribeNatGatewaysOutput, error)
 	DescribeNetworkAcls(context.Context, *DescribeNetworkAclsInput) (*DescribeNetworkAclsOutput, error)
+	DescribeNetworkInterfaceAttribute(context.Context, *DescribeNetworkInterfaceAttributeInput) (*DescribeNetworkInterfaceAttributeOutput, error)
 	DescribeNetworkInterfaces(context.Context, *DescribeNetworkInterfacesInput) (*DescribeNetworkInterfacesOutput, error)
 	DescribePrefixLists(context.Context, *DescribePrefixListsInput) (*DescribePrefixListsOutput, error)
 	DescribeRegions(context.Context, *DescribeRegionsInput) (*DescribeRegionsOutput, error)
 	DescribeRouteTables(context.Context, *DescribeRouteTablesInput) (*DescribeRouteTablesOutput, error)
+	DescribeSecurityGroupReferences(context.Context, *DescribeSecurityGroupReferencesInput) (*DescribeSecurityGroupReferencesOutput, error)
 	DescribeSecurityGroupRules(context.Context, *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error)
 	DescribeSecurityGroups(context.Context, *DescribeSecurityGroupsInput) (*DescribeSecurityGroupsOutput, error)
 	DescribeSnapshots(context.Context, *DescribeSnapshotsInput) (*DescribeSnapshotsOutput, error)
+	DescribeStaleSecurityGroups(context.Context, *DescribeStaleSecurityGroupsInput) (*DescribeStaleSecurityGroupsOutput, error)
 	DescribeSubnets(context.Context, *DescribeSubnetsInput) (*DescribeSubnetsOutput, error)
 	DescribeTags(context.Context, *DescribeTagsInput) (*DescribeTagsOutput, error)
 	DescribeVolumes(context.Context, *DescribeVolumesInput) (*DescribeVolumesOutput, error)
 	DescribeVpcAttribute(context.Context, *DescribeVpcAttributeInput) (*DescribeVpcAttributeOutput, error)
+	DescribeVpcEndpointConnections(context.Context, *DescribeVpcEndpointConnectionsInput) (*DescribeVpcEndpointConnectionsOutput, error)
 	DescribeVpcEndpointServices(context.Context, *DescribeVpcEndpointServicesInput) (*DescribeVpcEndpointServicesOutput, error)
 	DescribeVpcEndpoints(context.Context, *DescribeVpcEndpointsInput) (*DescribeVpcEndpointsOutput, error)
 	DescribeVpcPeeringConnections(context.Context, *DescribeVpcPeeringConnectionsInput) (*DescribeVpcPeeringConnectionsOutput, error)
 	DescribeVpcs(context.Context, *DescribeVpcsInput) (*DescribeVpcsOutput, error)
+	DescribeVpnConnections(context.Context, *DescribeVpnConnectionsInput) (*DescribeVpnConnectionsOutput, error)
+	DescribeVpnGateways(context.Context, *DescribeVpnGatewaysInput) (*DescribeVpnGatewaysOutput, error)
 	DetachInternetGateway(context.Context, *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error)
 	DetachNetworkInterface(context.Context, *DetachNetworkInterfaceInput) (*DetachNetworkInterfaceOutput, error)
 	DetachVolume(context.Context, *DetachVolumeInput) (*DetachVolumeOutput, error)
+	DetachVpnGateway(context.Context, *DetachVpnGatewayInput) (*DetachVpnGatewayOutput, error)
+	DisableVgwRoutePropagation(context.Context, *DisableVgwRoutePropagationInput) (*DisableVgwRoutePropagationOutput, error)
 	DisassociateAddress(context.Context, *DisassociateAddressInput) (*DisassociateAddressOutput, error)
+	DisassociateIamInstanceProfile(context.Context, *DisassociateIamInstanceProfileInput) (*DisassociateIamInstanceProfileOutput, error)
 	DisassociateRouteTable(context.Context, *DisassociateRouteTableInput) (*DisassociateRouteTableOutput, error)
 	DisassociateVpcCidrBlock(context.Context, *DisassociateVpcCidrBlockInput) (*DisassociateVpcCidrBlockOutput, error)
+	EnableVgwRoutePropagation(context.Context, *EnableVgwRoutePropagationInput) (*EnableVgwRoutePropagationOutput, error)
 	GetConsoleOutput(context.Context, *GetConsoleOutputInput) (*GetConsoleOutputOutput, error)
+	GetManagedPrefixListAssociations(context.Context, *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error)
 	GetManagedPrefixListEntries(context.Context, *GetManagedPrefixListEntriesInput) (*GetManagedPrefixListEntriesOutput, error)
+	GetSecurityGroupsForVpc(context.Context, *GetSecurityGroupsForVpcInput) (*GetSecurityGroupsForVpcOutput, error)
 	ImportKeyPair(context.Context, *ImportKeyPairInput) (*ImportKeyPairOutput, error)
 	ModifyInstanceAttribute(context.Context, *ModifyInstanceAttributeInput) (*ModifyInstanceAttributeOutput, error)
 	ModifyInstanceMetadataOptions(context.Context, *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error)
+	ModifyManagedPrefixList(context.Context, *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error)
 	ModifyNetworkInterfaceAttribute(context.Context, *ModifyNetworkInterfaceAttributeInput) (*ModifyNetworkInterfaceAttributeOutput, error)
 	ModifySecurityGroupRules(context.Context, *ModifySecurityGroupRulesInput) (*ModifySecurityGroupRulesOutput, error)
 	ModifySubnetAttribute(context.Context, *ModifySubnetAttributeInput) (*ModifySubnetAttributeOutput, error)
@@ -116,15 +145,22 @@ type Server interface {
 	RebootInstances(context.Context, *RebootInstancesInput) (*RebootInstancesOutput, error)
 	RejectVpcPeeringConnection(context.Context, *RejectVpcPeeringConnectionInput) (*RejectVpcPeeringConnectionOutput, error)
 	ReleaseAddress(context.Context, *ReleaseAddressInput) (*ReleaseAddressOutput, error)
+	ReplaceIamInstanceProfileAssociation(context.Context, *ReplaceIamInstanceProfileAssociationInput) (*ReplaceIamInstanceProfileAssociationOutput, error)
 	ReplaceNetworkAclAssociation(context.Context, *ReplaceNetworkAclAssociationInput) (*ReplaceNetworkAclAssociationOutput, error)
+	ReplaceNetworkAclEntry(context.Context, *ReplaceNetworkAclEntryInput) (*ReplaceNetworkAclEntryOutput, error)
 	ReplaceRoute(context.Context, *ReplaceRouteInput) (*ReplaceRouteOutput, error)
 	ReplaceRouteTableAssociation(context.Context, *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error)
+	ResetNetworkInterfaceAttribute(context.Context, *ResetNetworkInterfaceAttributeInput) (*ResetNetworkInterfaceAttributeOutput, error)
+	RestoreManagedPrefixListVersion(context.Context, *RestoreManagedPrefixListVersionInput) (*RestoreManagedPrefixListVersionOutput, error)
 	RevokeSecurityGroupEgress(context.Context, *RevokeSecurityGroupEgressInput) (*RevokeSecurityGroupEgressOutput, error)
 	RevokeSecurityGroupIngress(context.Context, *RevokeSecurityGroupIngressInput) (*RevokeSecurityGroupIngressOutput, error)
 	RunInstances(context.Context, *RunInstancesInput) (*RunInstancesOutput, error)
 	StartInstances(context.Context, *StartInstancesInput) (*StartInstancesOutput, error)
 	StopInstances(context.Context, *StopInstancesInput) (*StopInstancesOutput, error)
 	TerminateInstances(context.Context, *TerminateInstancesInput) (*TerminateInstancesOutput, error)
+	UnassignPrivateIpAddresses(context.Context, *UnassignPrivateIpAddressesInput) (*UnassignPrivateIpAddressesOutput, error)
+	UpdateSecurityGroupRuleDescriptionsEgress(context.Context, *UpdateSecurityGroupRuleDescriptionsEgressInput) (*UpdateSecurityGroupRuleDescriptionsEgressOutput, error)
+	UpdateSecurityGroupRuleDescriptionsIngress(context.Context, *UpdateSecurityGroupRuleDescriptionsIngressInput) (*UpdateSecurityGroupRuleDescriptionsIngressOutput, error)
 }
 
 // Unimplemented answers every operation as AWS answers one that it does not know.
@@ -138,6 +174,11 @@ func (Unimplemented) AcceptVpcPeeringConnection(context.Context, *AcceptVpcPeeri
 // AllocateAddress is not built.
 func (Unimplemented) AllocateAddress(context.Context, *AllocateAddressInput) (*AllocateAddressOutput, error) {
 	return nil, api.NotBuilt("AllocateAddress")
+}
+
+// AssignPrivateIpAddresses is not built.
+func (Unimplemented) AssignPrivateIpAddresses(context.Context, *AssignPrivateIpAddressesInput) (*AssignPrivateIpAddressesOutput, error) {
+	return nil, api.NotBuilt("AssignPrivateIpAddresses")
 }
 
 // AssociateAddress is not built.
@@ -180,6 +221,11 @@ func (Unimplemented) AttachVolume(context.Context, *AttachVolumeInput) (*AttachV
 	return nil, api.NotBuilt("AttachVolume")
 }
 
+// AttachVpnGateway is not built.
+func (Unimplemented) AttachVpnGateway(context.Context, *AttachVpnGatewayInput) (*AttachVpnGatewayOutput, error) {
+	return nil, api.NotBuilt("AttachVpnGateway")
+}
+
 // AuthorizeSecurityGroupEgress is not built.
 func (Unimplemented) AuthorizeSecurityGroupEgress(context.Context, *AuthorizeSecurityGroupEgressInput) (*AuthorizeSecurityGroupEgressOutput, error) {
 	return nil, api.NotBuilt("AuthorizeSecurityGroupEgress")
@@ -188,6 +234,21 @@ func (Unimplemented) AuthorizeSecurityGroupEgress(context.Context, *AuthorizeSec
 // AuthorizeSecurityGroupIngress is not built.
 func (Unimplemented) AuthorizeSecurityGroupIngress(context.Context, *AuthorizeSecurityGroupIngressInput) (*AuthorizeSecurityGroupIngressOutput, error) {
 	return nil, api.NotBuilt("AuthorizeSecurityGroupIngress")
+}
+
+// CreateCustomerGateway is not built.
+func (Unimplemented) CreateCustomerGateway(context.Context, *CreateCustomerGatewayInput) (*CreateCustomerGatewayOutput, error) {
+	return nil, api.NotBuilt("CreateCustomerGateway")
+}
+
+// CreateDefaultSubnet is not built.
+func (Unimplemented) CreateDefaultSubnet(context.Context, *CreateDefaultSubnetInput) (*CreateDefaultSubnetOutput, error) {
+	return nil, api.NotBuilt("CreateDefaultSubnet")
+}
+
+// CreateDefaultVpc is not built.
+func (Unimplemented) CreateDefaultVpc(context.Context, *CreateDefaultVpcInput) (*CreateDefaultVpcOutput, error) {
+	return nil, api.NotBuilt("CreateDefaultVpc")
 }
 
 // CreateDhcpOptions is not built.
@@ -283,6 +344,26 @@ func (Unimplemented) CreateVpcEndpoint(context.Context, *CreateVpcEndpointInput)
 // CreateVpcPeeringConnection is not built.
 func (Unimplemented) CreateVpcPeeringConnection(context.Context, *CreateVpcPeeringConnectionInput) (*CreateVpcPeeringConnectionOutput, error) {
 	return nil, api.NotBuilt("CreateVpcPeeringConnection")
+}
+
+// CreateVpnConnection is not built.
+func (Unimplemented) CreateVpnConnection(context.Context, *CreateVpnConnectionInput) (*CreateVpnConnectionOutput, error) {
+	return nil, api.NotBuilt("CreateVpnConnection")
+}
+
+// CreateVpnConnectionRoute is not built.
+func (Unimplemented) CreateVpnConnectionRoute(context.Context, *CreateVpnConnectionRouteInput) (*CreateVpnConnectionRouteOutput, error) {
+	return nil, api.NotBuilt("CreateVpnConnectionRoute")
+}
+
+// CreateVpnGateway is not built.
+func (Unimplemented) CreateVpnGateway(context.Context, *CreateVpnGatewayInput) (*CreateVpnGatewayOutput, error) {
+	return nil, api.NotBuilt("CreateVpnGateway")
+}
+
+// DeleteCustomerGateway is not built.
+func (Unimplemented) DeleteCustomerGateway(context.Context, *DeleteCustomerGatewayInput) (*DeleteCustomerGatewayOutput, error) {
+	return nil, api.NotBuilt("DeleteCustomerGateway")
 }
 
 // DeleteDhcpOptions is not built.
@@ -385,6 +466,26 @@ func (Unimplemented) DeleteVpcPeeringConnection(context.Context, *DeleteVpcPeeri
 	return nil, api.NotBuilt("DeleteVpcPeeringConnection")
 }
 
+// DeleteVpnConnection is not built.
+func (Unimplemented) DeleteVpnConnection(context.Context, *DeleteVpnConnectionInput) (*DeleteVpnConnectionOutput, error) {
+	return nil, api.NotBuilt("DeleteVpnConnection")
+}
+
+// DeleteVpnConnectionRoute is not built.
+func (Unimplemented) DeleteVpnConnectionRoute(context.Context, *DeleteVpnConnectionRouteInput) (*DeleteVpnConnectionRouteOutput, error) {
+	return nil, api.NotBuilt("DeleteVpnConnectionRoute")
+}
+
+// DeleteVpnGateway is not built.
+func (Unimplemented) DeleteVpnGateway(context.Context, *DeleteVpnGatewayInput) (*DeleteVpnGatewayOutput, error) {
+	return nil, api.NotBuilt("DeleteVpnGateway")
+}
+
+// DescribeAccountAttributes is not built.
+func (Unimplemented) DescribeAccountAttributes(context.Context, *DescribeAccountAttributesInput) (*DescribeAccountAttributesOutput, error) {
+	return nil, api.NotBuilt("DescribeAccountAttributes")
+}
+
 // DescribeAddresses is not built.
 func (Unimplemented) DescribeAddresses(context.Context, *DescribeAddressesInput) (*DescribeAddressesOutput, error) {
 	return nil, api.NotBuilt("DescribeAddresses")
@@ -398,6 +499,11 @@ func (Unimplemented) DescribeAddressesAttribute(context.Context, *DescribeAddres
 // DescribeAvailabilityZones is not built.
 func (Unimplemented) DescribeAvailabilityZones(context.Context, *DescribeAvailabilityZonesInput) (*DescribeAvailabilityZonesOutput, error) {
 	return nil, api.NotBuilt("DescribeAvailabilityZones")
+}
+
+// DescribeCustomerGateways is not built.
+func (Unimplemented) DescribeCustomerGateways(context.Context, *DescribeCustomerGatewaysInput) (*DescribeCustomerGatewaysOutput, error) {
+	return nil, api.NotBuilt("DescribeCustomerGateways")
 }
 
 // DescribeDhcpOptions is not built.
@@ -415,6 +521,11 @@ func (Unimplemented) DescribeIamInstanceProfileAssociations(context.Context, *De
 	return nil, api.NotBuilt("DescribeIamInstanceProfileAssociations")
 }
 
+// DescribeImages is not built.
+func (Unimplemented) DescribeImages(context.Context, *DescribeImagesInput) (*DescribeImagesOutput, error) {
+	return nil, api.NotBuilt("DescribeImages")
+}
+
 // DescribeInstanceAttribute is not built.
 func (Unimplemented) DescribeInstanceAttribute(context.Context, *DescribeInstanceAttributeInput) (*DescribeInstanceAttributeOutput, error) {
 	return nil, api.NotBuilt("DescribeInstanceAttribute")
@@ -428,6 +539,11 @@ func (Unimplemented) DescribeInstanceCreditSpecifications(context.Context, *Desc
 // DescribeInstanceStatus is not built.
 func (Unimplemented) DescribeInstanceStatus(context.Context, *DescribeInstanceStatusInput) (*DescribeInstanceStatusOutput, error) {
 	return nil, api.NotBuilt("DescribeInstanceStatus")
+}
+
+// DescribeInstanceTypeOfferings is not built.
+func (Unimplemented) DescribeInstanceTypeOfferings(context.Context, *DescribeInstanceTypeOfferingsInput) (*DescribeInstanceTypeOfferingsOutput, error) {
+	return nil, api.NotBuilt("DescribeInstanceTypeOfferings")
 }
 
 // DescribeInstanceTypes is not built.
@@ -475,6 +591,11 @@ func (Unimplemented) DescribeNetworkAcls(context.Context, *DescribeNetworkAclsIn
 	return nil, api.NotBuilt("DescribeNetworkAcls")
 }
 
+// DescribeNetworkInterfaceAttribute is not built.
+func (Unimplemented) DescribeNetworkInterfaceAttribute(context.Context, *DescribeNetworkInterfaceAttributeInput) (*DescribeNetworkInterfaceAttributeOutput, error) {
+	return nil, api.NotBuilt("DescribeNetworkInterfaceAttribute")
+}
+
 // DescribeNetworkInterfaces is not built.
 func (Unimplemented) DescribeNetworkInterfaces(context.Context, *DescribeNetworkInterfacesInput) (*DescribeNetworkInterfacesOutput, error) {
 	return nil, api.NotBuilt("DescribeNetworkInterfaces")
@@ -495,6 +616,11 @@ func (Unimplemented) DescribeRouteTables(context.Context, *DescribeRouteTablesIn
 	return nil, api.NotBuilt("DescribeRouteTables")
 }
 
+// DescribeSecurityGroupReferences is not built.
+func (Unimplemented) DescribeSecurityGroupReferences(context.Context, *DescribeSecurityGroupReferencesInput) (*DescribeSecurityGroupReferencesOutput, error) {
+	return nil, api.NotBuilt("DescribeSecurityGroupReferences")
+}
+
 // DescribeSecurityGroupRules is not built.
 func (Unimplemented) DescribeSecurityGroupRules(context.Context, *DescribeSecurityGroupRulesInput) (*DescribeSecurityGroupRulesOutput, error) {
 	return nil, api.NotBuilt("DescribeSecurityGroupRules")
@@ -508,6 +634,11 @@ func (Unimplemented) DescribeSecurityGroups(context.Context, *DescribeSecurityGr
 // DescribeSnapshots is not built.
 func (Unimplemented) DescribeSnapshots(context.Context, *DescribeSnapshotsInput) (*DescribeSnapshotsOutput, error) {
 	return nil, api.NotBuilt("DescribeSnapshots")
+}
+
+// DescribeStaleSecurityGroups is not built.
+func (Unimplemented) DescribeStaleSecurityGroups(context.Context, *DescribeStaleSecurityGroupsInput) (*DescribeStaleSecurityGroupsOutput, error) {
+	return nil, api.NotBuilt("DescribeStaleSecurityGroups")
 }
 
 // DescribeSubnets is not built.
@@ -530,6 +661,11 @@ func (Unimplemented) DescribeVpcAttribute(context.Context, *DescribeVpcAttribute
 	return nil, api.NotBuilt("DescribeVpcAttribute")
 }
 
+// DescribeVpcEndpointConnections is not built.
+func (Unimplemented) DescribeVpcEndpointConnections(context.Context, *DescribeVpcEndpointConnectionsInput) (*DescribeVpcEndpointConnectionsOutput, error) {
+	return nil, api.NotBuilt("DescribeVpcEndpointConnections")
+}
+
 // DescribeVpcEndpointServices is not built.
 func (Unimplemented) DescribeVpcEndpointServices(context.Context, *DescribeVpcEndpointServicesInput) (*DescribeVpcEndpointServicesOutput, error) {
 	return nil, api.NotBuilt("DescribeVpcEndpointServices")
@@ -550,6 +686,16 @@ func (Unimplemented) DescribeVpcs(context.Context, *DescribeVpcsInput) (*Describ
 	return nil, api.NotBuilt("DescribeVpcs")
 }
 
+// DescribeVpnConnections is not built.
+func (Unimplemented) DescribeVpnConnections(context.Context, *DescribeVpnConnectionsInput) (*DescribeVpnConnectionsOutput, error) {
+	return nil, api.NotBuilt("DescribeVpnConnections")
+}
+
+// DescribeVpnGateways is not built.
+func (Unimplemented) DescribeVpnGateways(context.Context, *DescribeVpnGatewaysInput) (*DescribeVpnGatewaysOutput, error) {
+	return nil, api.NotBuilt("DescribeVpnGateways")
+}
+
 // DetachInternetGateway is not built.
 func (Unimplemented) DetachInternetGateway(context.Context, *DetachInternetGatewayInput) (*DetachInternetGatewayOutput, error) {
 	return nil, api.NotBuilt("DetachInternetGateway")
@@ -565,9 +711,24 @@ func (Unimplemented) DetachVolume(context.Context, *DetachVolumeInput) (*DetachV
 	return nil, api.NotBuilt("DetachVolume")
 }
 
+// DetachVpnGateway is not built.
+func (Unimplemented) DetachVpnGateway(context.Context, *DetachVpnGatewayInput) (*DetachVpnGatewayOutput, error) {
+	return nil, api.NotBuilt("DetachVpnGateway")
+}
+
+// DisableVgwRoutePropagation is not built.
+func (Unimplemented) DisableVgwRoutePropagation(context.Context, *DisableVgwRoutePropagationInput) (*DisableVgwRoutePropagationOutput, error) {
+	return nil, api.NotBuilt("DisableVgwRoutePropagation")
+}
+
 // DisassociateAddress is not built.
 func (Unimplemented) DisassociateAddress(context.Context, *DisassociateAddressInput) (*DisassociateAddressOutput, error) {
 	return nil, api.NotBuilt("DisassociateAddress")
+}
+
+// DisassociateIamInstanceProfile is not built.
+func (Unimplemented) DisassociateIamInstanceProfile(context.Context, *DisassociateIamInstanceProfileInput) (*DisassociateIamInstanceProfileOutput, error) {
+	return nil, api.NotBuilt("DisassociateIamInstanceProfile")
 }
 
 // DisassociateRouteTable is not built.
@@ -580,14 +741,29 @@ func (Unimplemented) DisassociateVpcCidrBlock(context.Context, *DisassociateVpcC
 	return nil, api.NotBuilt("DisassociateVpcCidrBlock")
 }
 
+// EnableVgwRoutePropagation is not built.
+func (Unimplemented) EnableVgwRoutePropagation(context.Context, *EnableVgwRoutePropagationInput) (*EnableVgwRoutePropagationOutput, error) {
+	return nil, api.NotBuilt("EnableVgwRoutePropagation")
+}
+
 // GetConsoleOutput is not built.
 func (Unimplemented) GetConsoleOutput(context.Context, *GetConsoleOutputInput) (*GetConsoleOutputOutput, error) {
 	return nil, api.NotBuilt("GetConsoleOutput")
 }
 
+// GetManagedPrefixListAssociations is not built.
+func (Unimplemented) GetManagedPrefixListAssociations(context.Context, *GetManagedPrefixListAssociationsInput) (*GetManagedPrefixListAssociationsOutput, error) {
+	return nil, api.NotBuilt("GetManagedPrefixListAssociations")
+}
+
 // GetManagedPrefixListEntries is not built.
 func (Unimplemented) GetManagedPrefixListEntries(context.Context, *GetManagedPrefixListEntriesInput) (*GetManagedPrefixListEntriesOutput, error) {
 	return nil, api.NotBuilt("GetManagedPrefixListEntries")
+}
+
+// GetSecurityGroupsForVpc is not built.
+func (Unimplemented) GetSecurityGroupsForVpc(context.Context, *GetSecurityGroupsForVpcInput) (*GetSecurityGroupsForVpcOutput, error) {
+	return nil, api.NotBuilt("GetSecurityGroupsForVpc")
 }
 
 // ImportKeyPair is not built.
@@ -603,6 +779,11 @@ func (Unimplemented) ModifyInstanceAttribute(context.Context, *ModifyInstanceAtt
 // ModifyInstanceMetadataOptions is not built.
 func (Unimplemented) ModifyInstanceMetadataOptions(context.Context, *ModifyInstanceMetadataOptionsInput) (*ModifyInstanceMetadataOptionsOutput, error) {
 	return nil, api.NotBuilt("ModifyInstanceMetadataOptions")
+}
+
+// ModifyManagedPrefixList is not built.
+func (Unimplemented) ModifyManagedPrefixList(context.Context, *ModifyManagedPrefixListInput) (*ModifyManagedPrefixListOutput, error) {
+	return nil, api.NotBuilt("ModifyManagedPrefixList")
 }
 
 // ModifyNetworkInterfaceAttribute is not built.
@@ -655,9 +836,19 @@ func (Unimplemented) ReleaseAddress(context.Context, *ReleaseAddressInput) (*Rel
 	return nil, api.NotBuilt("ReleaseAddress")
 }
 
+// ReplaceIamInstanceProfileAssociation is not built.
+func (Unimplemented) ReplaceIamInstanceProfileAssociation(context.Context, *ReplaceIamInstanceProfileAssociationInput) (*ReplaceIamInstanceProfileAssociationOutput, error) {
+	return nil, api.NotBuilt("ReplaceIamInstanceProfileAssociation")
+}
+
 // ReplaceNetworkAclAssociation is not built.
 func (Unimplemented) ReplaceNetworkAclAssociation(context.Context, *ReplaceNetworkAclAssociationInput) (*ReplaceNetworkAclAssociationOutput, error) {
 	return nil, api.NotBuilt("ReplaceNetworkAclAssociation")
+}
+
+// ReplaceNetworkAclEntry is not built.
+func (Unimplemented) ReplaceNetworkAclEntry(context.Context, *ReplaceNetworkAclEntryInput) (*ReplaceNetworkAclEntryOutput, error) {
+	return nil, api.NotBuilt("ReplaceNetworkAclEntry")
 }
 
 // ReplaceRoute is not built.
@@ -668,6 +859,16 @@ func (Unimplemented) ReplaceRoute(context.Context, *ReplaceRouteInput) (*Replace
 // ReplaceRouteTableAssociation is not built.
 func (Unimplemented) ReplaceRouteTableAssociation(context.Context, *ReplaceRouteTableAssociationInput) (*ReplaceRouteTableAssociationOutput, error) {
 	return nil, api.NotBuilt("ReplaceRouteTableAssociation")
+}
+
+// ResetNetworkInterfaceAttribute is not built.
+func (Unimplemented) ResetNetworkInterfaceAttribute(context.Context, *ResetNetworkInterfaceAttributeInput) (*ResetNetworkInterfaceAttributeOutput, error) {
+	return nil, api.NotBuilt("ResetNetworkInterfaceAttribute")
+}
+
+// RestoreManagedPrefixListVersion is not built.
+func (Unimplemented) RestoreManagedPrefixListVersion(context.Context, *RestoreManagedPrefixListVersionInput) (*RestoreManagedPrefixListVersionOutput, error) {
+	return nil, api.NotBuilt("RestoreManagedPrefixListVersion")
 }
 
 // RevokeSecurityGroupEgress is not built.
@@ -700,11 +901,27 @@ func (Unimplemented) TerminateInstances(context.Context, *TerminateInstancesInpu
 	return nil, api.NotBuilt("TerminateInstances")
 }
 
+// UnassignPrivateIpAddresses is not built.
+func (Unimplemented) UnassignPrivateIpAddresses(context.Context, *UnassignPrivateIpAddressesInput) (*UnassignPrivateIpAddressesOutput, error) {
+	return nil, api.NotBuilt("UnassignPrivateIpAddresses")
+}
+
+// UpdateSecurityGroupRuleDescriptionsEgress is not built.
+func (Unimplemented) UpdateSecurityGroupRuleDescriptionsEgress(context.Context, *UpdateSecurityGroupRuleDescriptionsEgressInput) (*UpdateSecurityGroupRuleDescriptionsEgressOutput, error) {
+	return nil, api.NotBuilt("UpdateSecurityGroupRuleDescriptionsEgress")
+}
+
+// UpdateSecurityGroupRuleDescriptionsIngress is not built.
+func (Unimplemented) UpdateSecurityGroupRuleDescriptionsIngress(context.Context, *UpdateSecurityGroupRuleDescriptionsIngressInput) (*UpdateSecurityGroupRuleDescriptionsIngressOutput, error) {
+	return nil, api.NotBuilt("UpdateSecurityGroupRuleDescriptionsIngress")
+}
+
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
 	return api.Service{Name: "ec2", Server: s, Operations: []api.Operation{
 		api.Bind("AcceptVpcPeeringConnection", s.AcceptVpcPeeringConnection),
 		api.Bind("AllocateAddress", s.AllocateAddress),
+		api.Bind("AssignPrivateIpAddresses", s.AssignPrivateIpAddresses),
 		api.Bind("AssociateAddress", s.AssociateAddress),
 		api.Bind("AssociateDhcpOptions", s.AssociateDhcpOptions),
 		api.Bind("AssociateIamInstanceProfile", s.AssociateIamInstanceProfile),
@@ -713,8 +930,12 @@ func Service(s Server) api.Service {
 		api.Bind("AttachInternetGateway", s.AttachInternetGateway),
 		api.Bind("AttachNetworkInterface", s.AttachNetworkInterface),
 		api.Bind("AttachVolume", s.AttachVolume),
+		api.Bind("AttachVpnGateway", s.AttachVpnGateway),
 		api.Bind("AuthorizeSecurityGroupEgress", s.AuthorizeSecurityGroupEgress),
 		api.Bind("AuthorizeSecurityGroupIngress", s.AuthorizeSecurityGroupIngress),
+		api.Bind("CreateCustomerGateway", s.CreateCustomerGateway),
+		api.Bind("CreateDefaultSubnet", s.CreateDefaultSubnet),
+		api.Bind("CreateDefaultVpc", s.CreateDefaultVpc),
 		api.Bind("CreateDhcpOptions", s.CreateDhcpOptions),
 		api.Bind("CreateFlowLogs", s.CreateFlowLogs),
 		api.Bind("CreateInternetGateway", s.CreateInternetGateway),
@@ -734,6 +955,10 @@ func Service(s Server) api.Service {
 		api.Bind("CreateVpc", s.CreateVpc),
 		api.Bind("CreateVpcEndpoint", s.CreateVpcEndpoint),
 		api.Bind("CreateVpcPeeringConnection", s.CreateVpcPeeringConnection),
+		api.Bind("CreateVpnConnection", s.CreateVpnConnection),
+		api.Bind("CreateVpnConnectionRoute", s.CreateVpnConnectionRoute),
+		api.Bind("CreateVpnGateway", s.CreateVpnGateway),
+		api.Bind("DeleteCustomerGateway", s.DeleteCustomerGateway),
 		api.Bind("DeleteDhcpOptions", s.DeleteDhcpOptions),
 		api.Bind("DeleteFlowLogs", s.DeleteFlowLogs),
 		api.Bind("DeleteInternetGateway", s.DeleteInternetGateway),
@@ -754,15 +979,22 @@ func Service(s Server) api.Service {
 		api.Bind("DeleteVpc", s.DeleteVpc),
 		api.Bind("DeleteVpcEndpoints", s.DeleteVpcEndpoints),
 		api.Bind("DeleteVpcPeeringConnection", s.DeleteVpcPeeringConnection),
+		api.Bind("DeleteVpnConnection", s.DeleteVpnConnection),
+		api.Bind("DeleteVpnConnectionRoute", s.DeleteVpnConnectionRoute),
+		api.Bind("DeleteVpnGateway", s.DeleteVpnGateway),
+		api.Bind("DescribeAccountAttributes", s.DescribeAccountAttributes),
 		api.Bind("DescribeAddresses", s.DescribeAddresses),
 		api.Bind("DescribeAddressesAttribute", s.DescribeAddressesAttribute),
 		api.Bind("DescribeAvailabilityZones", s.DescribeAvailabilityZones),
+		api.Bind("DescribeCustomerGateways", s.DescribeCustomerGateways),
 		api.Bind("DescribeDhcpOptions", s.DescribeDhcpOptions),
 		api.Bind("DescribeFlowLogs", s.DescribeFlowLogs),
 		api.Bind("DescribeIamInstanceProfileAssociations", s.DescribeIamInstanceProfileAssociations),
+		api.Bind("DescribeImages", s.DescribeImages),
 		api.Bind("DescribeInstanceAttribute", s.DescribeInstanceAttribute),
 		api.Bind("DescribeInstanceCreditSpecifications", s.DescribeInstanceCreditSpecifications),
 		api.Bind("DescribeInstanceStatus", s.DescribeInstanceStatus),
+		api.Bind("DescribeInstanceTypeOfferings", s.DescribeInstanceTypeOfferings),
 		api.Bind("DescribeInstanceTypes", s.DescribeInstanceTypes),
 		api.Bind("DescribeInstances", s.DescribeInstances),
 		api.Bind("DescribeInternetGateways", s.DescribeInternetGateways),
@@ -772,32 +1004,45 @@ func Service(s Server) api.Service {
 		api.Bind("DescribeManagedPrefixLists", s.DescribeManagedPrefixLists),
 		api.Bind("DescribeNatGateways", s.DescribeNatGateways),
 		api.Bind("DescribeNetworkAcls", s.DescribeNetworkAcls),
+		api.Bind("DescribeNetworkInterfaceAttribute", s.DescribeNetworkInterfaceAttribute),
 		api.Bind("DescribeNetworkInterfaces", s.DescribeNetworkInterfaces),
 		api.Bind("DescribePrefixLists", s.DescribePrefixLists),
 		api.Bind("DescribeRegions", s.DescribeRegions),
 		api.Bind("DescribeRouteTables", s.DescribeRouteTables),
+		api.Bind("DescribeSecurityGroupReferences", s.DescribeSecurityGroupReferences),
 		api.Bind("DescribeSecurityGroupRules", s.DescribeSecurityGroupRules),
 		api.Bind("DescribeSecurityGroups", s.DescribeSecurityGroups),
 		api.Bind("DescribeSnapshots", s.DescribeSnapshots),
+		api.Bind("DescribeStaleSecurityGroups", s.DescribeStaleSecurityGroups),
 		api.Bind("DescribeSubnets", s.DescribeSubnets),
 		api.Bind("DescribeTags", s.DescribeTags),
 		api.Bind("DescribeVolumes", s.DescribeVolumes),
 		api.Bind("DescribeVpcAttribute", s.DescribeVpcAttribute),
+		api.Bind("DescribeVpcEndpointConnections", s.DescribeVpcEndpointConnections),
 		api.Bind("DescribeVpcEndpointServices", s.DescribeVpcEndpointServices),
 		api.Bind("DescribeVpcEndpoints", s.DescribeVpcEndpoints),
 		api.Bind("DescribeVpcPeeringConnections", s.DescribeVpcPeeringConnections),
 		api.Bind("DescribeVpcs", s.DescribeVpcs),
+		api.Bind("DescribeVpnConnections", s.DescribeVpnConnections),
+		api.Bind("DescribeVpnGateways", s.DescribeVpnGateways),
 		api.Bind("DetachInternetGateway", s.DetachInternetGateway),
 		api.Bind("DetachNetworkInterface", s.DetachNetworkInterface),
 		api.Bind("DetachVolume", s.DetachVolume),
+		api.Bind("DetachVpnGateway", s.DetachVpnGateway),
+		api.Bind("DisableVgwRoutePropagation", s.DisableVgwRoutePropagation),
 		api.Bind("DisassociateAddress", s.DisassociateAddress),
+		api.Bind("DisassociateIamInstanceProfile", s.DisassociateIamInstanceProfile),
 		api.Bind("DisassociateRouteTable", s.DisassociateRouteTable),
 		api.Bind("DisassociateVpcCidrBlock", s.DisassociateVpcCidrBlock),
+		api.Bind("EnableVgwRoutePropagation", s.EnableVgwRoutePropagation),
 		api.Bind("GetConsoleOutput", s.GetConsoleOutput),
+		api.Bind("GetManagedPrefixListAssociations", s.GetManagedPrefixListAssociations),
 		api.Bind("GetManagedPrefixListEntries", s.GetManagedPrefixListEntries),
+		api.Bind("GetSecurityGroupsForVpc", s.GetSecurityGroupsForVpc),
 		api.Bind("ImportKeyPair", s.ImportKeyPair),
 		api.Bind("ModifyInstanceAttribute", s.ModifyInstanceAttribute),
 		api.Bind("ModifyInstanceMetadataOptions", s.ModifyInstanceMetadataOptions),
+		api.Bind("ModifyManagedPrefixList", s.ModifyManagedPrefixList),
 		api.Bind("ModifyNetworkInterfaceAttribute", s.ModifyNetworkInterfaceAttribute),
 		api.Bind("ModifySecurityGroupRules", s.ModifySecurityGroupRules),
 		api.Bind("ModifySubnetAttribute", s.ModifySubnetAttribute),
@@ -808,14 +1053,21 @@ func Service(s Server) api.Service {
 		api.Bind("RebootInstances", s.RebootInstances),
 		api.Bind("RejectVpcPeeringConnection", s.RejectVpcPeeringConnection),
 		api.Bind("ReleaseAddress", s.ReleaseAddress),
+		api.Bind("ReplaceIamInstanceProfileAssociation", s.ReplaceIamInstanceProfileAssociation),
 		api.Bind("ReplaceNetworkAclAssociation", s.ReplaceNetworkAclAssociation),
+		api.Bind("ReplaceNetworkAclEntry", s.ReplaceNetworkAclEntry),
 		api.Bind("ReplaceRoute", s.ReplaceRoute),
 		api.Bind("ReplaceRouteTableAssociation", s.ReplaceRouteTableAssociation),
+		api.Bind("ResetNetworkInterfaceAttribute", s.ResetNetworkInterfaceAttribute),
+		api.Bind("RestoreManagedPrefixListVersion", s.RestoreManagedPrefixListVersion),
 		api.Bind("RevokeSecurityGroupEgress", s.RevokeSecurityGroupEgress),
 		api.Bind("RevokeSecurityGroupIngress", s.RevokeSecurityGroupIngress),
 		api.Bind("RunInstances", s.RunInstances),
 		api.Bind("StartInstances", s.StartInstances),
 		api.Bind("StopInstances", s.StopInstances),
 		api.Bind("TerminateInstances", s.TerminateInstances),
+		api.Bind("UnassignPrivateIpAddresses", s.UnassignPrivateIpAddresses),
+		api.Bind("UpdateSecurityGroupRuleDescriptionsEgress", s.UpdateSecurityGroupRuleDescriptionsEgress),
+		api.Bind("UpdateSecurityGroupRuleDescriptionsIngress", s.UpdateSecurityGroupRuleDescriptionsIngress),
 	}}
 }

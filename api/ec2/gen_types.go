@@ -41,6 +41,17 @@ type AcceptVpcPeeringConnectionOutput struct {
 	VpcPeeringConnection *VpcPeeringConnection
 }
 
+// AccountAttribute is the shape AccountAttribute.
+type AccountAttribute struct {
+	AttributeName   *string
+	AttributeValues []AccountAttributeValue
+}
+
+// AccountAttributeValue is the shape AccountAttributeValue.
+type AccountAttributeValue struct {
+	AttributeValue *string
+}
+
 // AddPrefixListEntry is the shape AddPrefixListEntry.
 type AddPrefixListEntry struct {
 	Cidr        string
@@ -97,6 +108,28 @@ type AllocateAddressOutput struct {
 	CustomerOwnedIpv4Pool *string
 	CarrierIp             *string
 	PublicIp              *string
+}
+
+// AssignPrivateIpAddressesInput is the shape AssignPrivateIpAddressesRequest.
+type AssignPrivateIpAddressesInput struct {
+	Ipv4Prefixes                   []string
+	Ipv4PrefixCount                *int64
+	NetworkInterfaceId             string
+	PrivateIpAddresses             []string
+	SecondaryPrivateIpAddressCount *int64
+	AllowReassignment              *bool
+}
+
+// AssignPrivateIpAddressesOutput is the shape AssignPrivateIpAddressesResult.
+type AssignPrivateIpAddressesOutput struct {
+	NetworkInterfaceId         *string
+	AssignedPrivateIpAddresses []AssignedPrivateIpAddress
+	AssignedIpv4Prefixes       []Ipv4PrefixSpecification
+}
+
+// AssignedPrivateIpAddress is the shape AssignedPrivateIpAddress.
+type AssignedPrivateIpAddress struct {
+	PrivateIpAddress *string
 }
 
 // AssociateAddressInput is the shape AssociateAddressRequest.
@@ -200,6 +233,18 @@ type AttachVolumeInput struct {
 	VolumeId     string
 	EbsCardIndex *int64
 	DryRun       *bool
+}
+
+// AttachVpnGatewayInput is the shape AttachVpnGatewayRequest.
+type AttachVpnGatewayInput struct {
+	VpcId        string
+	VpnGatewayId string
+	DryRun       *bool
+}
+
+// AttachVpnGatewayOutput is the shape AttachVpnGatewayResult.
+type AttachVpnGatewayOutput struct {
+	VpcAttachment *VpcAttachment
 }
 
 // AttachmentEnaSrdSpecification is the shape AttachmentEnaSrdSpecification.
@@ -373,6 +418,26 @@ type CidrBlock struct {
 	CidrBlock *string
 }
 
+// CloudWatchLogOptions is the shape CloudWatchLogOptions.
+type CloudWatchLogOptions struct {
+	LogEnabled         *bool
+	LogGroupArn        *string
+	LogOutputFormat    *string
+	BgpLogEnabled      *bool
+	BgpLogGroupArn     *string
+	BgpLogOutputFormat *string
+}
+
+// CloudWatchLogOptionsSpecification is the shape CloudWatchLogOptionsSpecification.
+type CloudWatchLogOptionsSpecification struct {
+	LogEnabled         *bool
+	LogGroupArn        *string
+	LogOutputFormat    *string
+	BgpLogEnabled      *bool
+	BgpLogGroupArn     *string
+	BgpLogOutputFormat *string
+}
+
 // ConnectionTrackingConfiguration is the shape ConnectionTrackingConfiguration.
 type ConnectionTrackingConfiguration struct {
 	TcpEstablishedTimeout *int64
@@ -425,6 +490,47 @@ type CpuPerformanceFactor struct {
 // CpuPerformanceFactorRequest is the shape CpuPerformanceFactorRequest.
 type CpuPerformanceFactorRequest struct {
 	References []PerformanceFactorReferenceRequest
+}
+
+// CreateCustomerGatewayInput is the shape CreateCustomerGatewayRequest.
+type CreateCustomerGatewayInput struct {
+	BgpAsn            *int64
+	PublicIp          *string
+	CertificateArn    *string
+	Type              string
+	TagSpecifications []TagSpecification
+	DeviceName        *string
+	IpAddress         *string
+	BgpAsnExtended    *int64
+	DryRun            *bool
+}
+
+// CreateCustomerGatewayOutput is the shape CreateCustomerGatewayResult.
+type CreateCustomerGatewayOutput struct {
+	CustomerGateway *CustomerGateway
+}
+
+// CreateDefaultSubnetInput is the shape CreateDefaultSubnetRequest.
+type CreateDefaultSubnetInput struct {
+	AvailabilityZone   *string
+	DryRun             *bool
+	Ipv6Native         *bool
+	AvailabilityZoneId *string
+}
+
+// CreateDefaultSubnetOutput is the shape CreateDefaultSubnetResult.
+type CreateDefaultSubnetOutput struct {
+	Subnet *Subnet
+}
+
+// CreateDefaultVpcInput is the shape CreateDefaultVpcRequest.
+type CreateDefaultVpcInput struct {
+	DryRun *bool
+}
+
+// CreateDefaultVpcOutput is the shape CreateDefaultVpcResult.
+type CreateDefaultVpcOutput struct {
+	Vpc *Vpc
 }
 
 // CreateDhcpOptionsInput is the shape CreateDhcpOptionsRequest.
@@ -767,6 +873,44 @@ type CreateVpcPeeringConnectionOutput struct {
 	VpcPeeringConnection *VpcPeeringConnection
 }
 
+// CreateVpnConnectionInput is the shape CreateVpnConnectionRequest.
+type CreateVpnConnectionInput struct {
+	CustomerGatewayId   string
+	Type                string
+	VpnGatewayId        *string
+	TransitGatewayId    *string
+	VpnConcentratorId   *string
+	TagSpecifications   []TagSpecification
+	PreSharedKeyStorage *string
+	DryRun              *bool
+	Options             *VpnConnectionOptionsSpecification
+}
+
+// CreateVpnConnectionOutput is the shape CreateVpnConnectionResult.
+type CreateVpnConnectionOutput struct {
+	VpnConnection *VpnConnection
+}
+
+// CreateVpnConnectionRouteInput is the shape CreateVpnConnectionRouteRequest.
+type CreateVpnConnectionRouteInput struct {
+	DestinationCidrBlock string
+	VpnConnectionId      string
+}
+
+// CreateVpnGatewayInput is the shape CreateVpnGatewayRequest.
+type CreateVpnGatewayInput struct {
+	AvailabilityZone  *string
+	Type              string
+	TagSpecifications []TagSpecification
+	AmazonSideAsn     *int64
+	DryRun            *bool
+}
+
+// CreateVpnGatewayOutput is the shape CreateVpnGatewayResult.
+type CreateVpnGatewayOutput struct {
+	VpnGateway *VpnGateway
+}
+
 // CreditSpecification is the shape CreditSpecification.
 type CreditSpecification struct {
 	CpuCredits *string
@@ -777,11 +921,30 @@ type CreditSpecificationRequest struct {
 	CpuCredits string
 }
 
+// CustomerGateway is the shape CustomerGateway.
+type CustomerGateway struct {
+	CertificateArn    *string
+	DeviceName        *string
+	Tags              []Tag
+	BgpAsnExtended    *string
+	CustomerGatewayId *string
+	State             *string
+	Type              *string
+	IpAddress         *string
+	BgpAsn            *string
+}
+
 // DefaultConnectionTrackingConfiguration is the shape DefaultConnectionTrackingConfiguration.
 type DefaultConnectionTrackingConfiguration struct {
 	DefaultTcpEstablishedTimeout *int64
 	DefaultUdpTimeout            *int64
 	DefaultUdpStreamTimeout      *int64
+}
+
+// DeleteCustomerGatewayInput is the shape DeleteCustomerGatewayRequest.
+type DeleteCustomerGatewayInput struct {
+	CustomerGatewayId string
+	DryRun            *bool
 }
 
 // DeleteDhcpOptionsInput is the shape DeleteDhcpOptionsRequest.
@@ -955,6 +1118,35 @@ type DeleteVpcPeeringConnectionOutput struct {
 	Return *bool
 }
 
+// DeleteVpnConnectionInput is the shape DeleteVpnConnectionRequest.
+type DeleteVpnConnectionInput struct {
+	VpnConnectionId string
+	DryRun          *bool
+}
+
+// DeleteVpnConnectionRouteInput is the shape DeleteVpnConnectionRouteRequest.
+type DeleteVpnConnectionRouteInput struct {
+	DestinationCidrBlock string
+	VpnConnectionId      string
+}
+
+// DeleteVpnGatewayInput is the shape DeleteVpnGatewayRequest.
+type DeleteVpnGatewayInput struct {
+	VpnGatewayId string
+	DryRun       *bool
+}
+
+// DescribeAccountAttributesInput is the shape DescribeAccountAttributesRequest.
+type DescribeAccountAttributesInput struct {
+	DryRun         *bool
+	AttributeNames []string
+}
+
+// DescribeAccountAttributesOutput is the shape DescribeAccountAttributesResult.
+type DescribeAccountAttributesOutput struct {
+	AccountAttributes []AccountAttribute
+}
+
 // DescribeAddressesAttributeInput is the shape DescribeAddressesAttributeRequest.
 type DescribeAddressesAttributeInput struct {
 	AllocationIds []string
@@ -995,6 +1187,18 @@ type DescribeAvailabilityZonesInput struct {
 // DescribeAvailabilityZonesOutput is the shape DescribeAvailabilityZonesResult.
 type DescribeAvailabilityZonesOutput struct {
 	AvailabilityZones []AvailabilityZone
+}
+
+// DescribeCustomerGatewaysInput is the shape DescribeCustomerGatewaysRequest.
+type DescribeCustomerGatewaysInput struct {
+	CustomerGatewayIds []string
+	Filters            []Filter
+	DryRun             *bool
+}
+
+// DescribeCustomerGatewaysOutput is the shape DescribeCustomerGatewaysResult.
+type DescribeCustomerGatewaysOutput struct {
+	CustomerGateways []CustomerGateway
 }
 
 // DescribeDhcpOptionsInput is the shape DescribeDhcpOptionsRequest.
@@ -1039,6 +1243,25 @@ type DescribeIamInstanceProfileAssociationsInput struct {
 type DescribeIamInstanceProfileAssociationsOutput struct {
 	IamInstanceProfileAssociations []IamInstanceProfileAssociation
 	NextToken                      *string
+}
+
+// DescribeImagesInput is the shape DescribeImagesRequest.
+type DescribeImagesInput struct {
+	ExecutableUsers   []string
+	ImageIds          []string
+	Owners            []string
+	IncludeDeprecated *bool
+	IncludeDisabled   *bool
+	MaxResults        *int64
+	NextToken         *string
+	DryRun            *bool
+	Filters           []Filter
+}
+
+// DescribeImagesOutput is the shape DescribeImagesResult.
+type DescribeImagesOutput struct {
+	NextToken *string
+	Images    []Image
 }
 
 // DescribeInstanceAttributeInput is the shape DescribeInstanceAttributeRequest.
@@ -1099,6 +1322,21 @@ type DescribeInstanceStatusInput struct {
 type DescribeInstanceStatusOutput struct {
 	InstanceStatuses []InstanceStatus
 	NextToken        *string
+}
+
+// DescribeInstanceTypeOfferingsInput is the shape DescribeInstanceTypeOfferingsRequest.
+type DescribeInstanceTypeOfferingsInput struct {
+	DryRun       *bool
+	LocationType *string
+	Filters      []Filter
+	MaxResults   *int64
+	NextToken    *string
+}
+
+// DescribeInstanceTypeOfferingsOutput is the shape DescribeInstanceTypeOfferingsResult.
+type DescribeInstanceTypeOfferingsOutput struct {
+	InstanceTypeOfferings []InstanceTypeOffering
+	NextToken             *string
 }
 
 // DescribeInstanceTypesInput is the shape DescribeInstanceTypesRequest.
@@ -1245,6 +1483,23 @@ type DescribeNetworkAclsOutput struct {
 	NextToken   *string
 }
 
+// DescribeNetworkInterfaceAttributeInput is the shape DescribeNetworkInterfaceAttributeRequest.
+type DescribeNetworkInterfaceAttributeInput struct {
+	DryRun             *bool
+	NetworkInterfaceId string
+	Attribute          *string
+}
+
+// DescribeNetworkInterfaceAttributeOutput is the shape DescribeNetworkInterfaceAttributeResult.
+type DescribeNetworkInterfaceAttributeOutput struct {
+	Attachment               *NetworkInterfaceAttachment
+	Description              *AttributeValue
+	Groups                   []GroupIdentifier
+	NetworkInterfaceId       *string
+	SourceDestCheck          *AttributeBooleanValue
+	AssociatePublicIpAddress *bool
+}
+
 // DescribeNetworkInterfacesInput is the shape DescribeNetworkInterfacesRequest.
 type DescribeNetworkInterfacesInput struct {
 	NextToken               *string
@@ -1304,6 +1559,17 @@ type DescribeRouteTablesOutput struct {
 	NextToken   *string
 }
 
+// DescribeSecurityGroupReferencesInput is the shape DescribeSecurityGroupReferencesRequest.
+type DescribeSecurityGroupReferencesInput struct {
+	DryRun  *bool
+	GroupId []string
+}
+
+// DescribeSecurityGroupReferencesOutput is the shape DescribeSecurityGroupReferencesResult.
+type DescribeSecurityGroupReferencesOutput struct {
+	SecurityGroupReferenceSet []SecurityGroupReference
+}
+
 // DescribeSecurityGroupRulesInput is the shape DescribeSecurityGroupRulesRequest.
 type DescribeSecurityGroupRulesInput struct {
 	Filters              []Filter
@@ -1350,6 +1616,20 @@ type DescribeSnapshotsInput struct {
 type DescribeSnapshotsOutput struct {
 	NextToken *string
 	Snapshots []Snapshot
+}
+
+// DescribeStaleSecurityGroupsInput is the shape DescribeStaleSecurityGroupsRequest.
+type DescribeStaleSecurityGroupsInput struct {
+	DryRun     *bool
+	MaxResults *int64
+	NextToken  *string
+	VpcId      string
+}
+
+// DescribeStaleSecurityGroupsOutput is the shape DescribeStaleSecurityGroupsResult.
+type DescribeStaleSecurityGroupsOutput struct {
+	NextToken             *string
+	StaleSecurityGroupSet []StaleSecurityGroup
 }
 
 // DescribeSubnetsInput is the shape DescribeSubnetsRequest.
@@ -1410,6 +1690,20 @@ type DescribeVpcAttributeOutput struct {
 	EnableDnsSupport                 *AttributeBooleanValue
 	EnableNetworkAddressUsageMetrics *AttributeBooleanValue
 	VpcId                            *string
+}
+
+// DescribeVpcEndpointConnectionsInput is the shape DescribeVpcEndpointConnectionsRequest.
+type DescribeVpcEndpointConnectionsInput struct {
+	DryRun     *bool
+	Filters    []Filter
+	MaxResults *int64
+	NextToken  *string
+}
+
+// DescribeVpcEndpointConnectionsOutput is the shape DescribeVpcEndpointConnectionsResult.
+type DescribeVpcEndpointConnectionsOutput struct {
+	VpcEndpointConnections []VpcEndpointConnection
+	NextToken              *string
 }
 
 // DescribeVpcEndpointServicesInput is the shape DescribeVpcEndpointServicesRequest.
@@ -1474,6 +1768,30 @@ type DescribeVpcsOutput struct {
 	Vpcs      []Vpc
 }
 
+// DescribeVpnConnectionsInput is the shape DescribeVpnConnectionsRequest.
+type DescribeVpnConnectionsInput struct {
+	Filters          []Filter
+	VpnConnectionIds []string
+	DryRun           *bool
+}
+
+// DescribeVpnConnectionsOutput is the shape DescribeVpnConnectionsResult.
+type DescribeVpnConnectionsOutput struct {
+	VpnConnections []VpnConnection
+}
+
+// DescribeVpnGatewaysInput is the shape DescribeVpnGatewaysRequest.
+type DescribeVpnGatewaysInput struct {
+	Filters       []Filter
+	VpnGatewayIds []string
+	DryRun        *bool
+}
+
+// DescribeVpnGatewaysOutput is the shape DescribeVpnGatewaysResult.
+type DescribeVpnGatewaysOutput struct {
+	VpnGateways []VpnGateway
+}
+
 // DestinationOptionsRequest is the shape DestinationOptionsRequest.
 type DestinationOptionsRequest struct {
 	FileFormat               *string
@@ -1511,6 +1829,13 @@ type DetachVolumeInput struct {
 	DryRun     *bool
 }
 
+// DetachVpnGatewayInput is the shape DetachVpnGatewayRequest.
+type DetachVpnGatewayInput struct {
+	VpcId        string
+	VpnGatewayId string
+	DryRun       *bool
+}
+
 // DhcpConfiguration is the shape DhcpConfiguration.
 type DhcpConfiguration struct {
 	Key    *string
@@ -1525,11 +1850,28 @@ type DhcpOptions struct {
 	DhcpConfigurations []DhcpConfiguration
 }
 
+// DisableVgwRoutePropagationInput is the shape DisableVgwRoutePropagationRequest.
+type DisableVgwRoutePropagationInput struct {
+	GatewayId    string
+	RouteTableId string
+	DryRun       *bool
+}
+
 // DisassociateAddressInput is the shape DisassociateAddressRequest.
 type DisassociateAddressInput struct {
 	AssociationId *string
 	PublicIp      *string
 	DryRun        *bool
+}
+
+// DisassociateIamInstanceProfileInput is the shape DisassociateIamInstanceProfileRequest.
+type DisassociateIamInstanceProfileInput struct {
+	AssociationId string
+}
+
+// DisassociateIamInstanceProfileOutput is the shape DisassociateIamInstanceProfileResult.
+type DisassociateIamInstanceProfileOutput struct {
+	IamInstanceProfileAssociation *IamInstanceProfileAssociation
 }
 
 // DisassociateRouteTableInput is the shape DisassociateRouteTableRequest.
@@ -1719,6 +2061,13 @@ type EnaSrdUdpSpecificationRequest struct {
 	EnaSrdUdpEnabled *bool
 }
 
+// EnableVgwRoutePropagationInput is the shape EnableVgwRoutePropagationRequest.
+type EnableVgwRoutePropagationInput struct {
+	GatewayId    string
+	RouteTableId string
+	DryRun       *bool
+}
+
 // EnclaveOptions is the shape EnclaveOptions.
 type EnclaveOptions struct {
 	Enabled *bool
@@ -1788,6 +2137,20 @@ type GetConsoleOutputOutput struct {
 	Output     *string
 }
 
+// GetManagedPrefixListAssociationsInput is the shape GetManagedPrefixListAssociationsRequest.
+type GetManagedPrefixListAssociationsInput struct {
+	DryRun       *bool
+	PrefixListId string
+	MaxResults   *int64
+	NextToken    *string
+}
+
+// GetManagedPrefixListAssociationsOutput is the shape GetManagedPrefixListAssociationsResult.
+type GetManagedPrefixListAssociationsOutput struct {
+	PrefixListAssociations []PrefixListAssociation
+	NextToken              *string
+}
+
 // GetManagedPrefixListEntriesInput is the shape GetManagedPrefixListEntriesRequest.
 type GetManagedPrefixListEntriesInput struct {
 	DryRun        *bool
@@ -1801,6 +2164,21 @@ type GetManagedPrefixListEntriesInput struct {
 type GetManagedPrefixListEntriesOutput struct {
 	Entries   []PrefixListEntry
 	NextToken *string
+}
+
+// GetSecurityGroupsForVpcInput is the shape GetSecurityGroupsForVpcRequest.
+type GetSecurityGroupsForVpcInput struct {
+	VpcId      string
+	NextToken  *string
+	MaxResults *int64
+	Filters    []Filter
+	DryRun     *bool
+}
+
+// GetSecurityGroupsForVpcOutput is the shape GetSecurityGroupsForVpcResult.
+type GetSecurityGroupsForVpcOutput struct {
+	NextToken            *string
+	SecurityGroupForVpcs []SecurityGroupForVpc
 }
 
 // GpuDeviceInfo is the shape GpuDeviceInfo.
@@ -1841,6 +2219,16 @@ type HibernationOptionsRequest struct {
 	Configured *bool
 }
 
+// IKEVersionsListValue is the shape IKEVersionsListValue.
+type IKEVersionsListValue struct {
+	Value *string
+}
+
+// IKEVersionsRequestListValue is the shape IKEVersionsRequestListValue.
+type IKEVersionsRequestListValue struct {
+	Value *string
+}
+
 // IamInstanceProfile is the shape IamInstanceProfile.
 type IamInstanceProfile struct {
 	Arn *string
@@ -1866,6 +2254,47 @@ type IamInstanceProfileSpecification struct {
 type IcmpTypeCode struct {
 	Code *int64
 	Type *int64
+}
+
+// Image is the shape Image.
+type Image struct {
+	PlatformDetails          *string
+	UsageOperation           *string
+	BlockDeviceMappings      []BlockDeviceMapping
+	Description              *string
+	EnaSupport               *bool
+	Hypervisor               *string
+	ImageOwnerAlias          *string
+	Name                     *string
+	RootDeviceName           *string
+	RootDeviceType           *string
+	SriovNetSupport          *string
+	StateReason              *StateReason
+	Tags                     []Tag
+	VirtualizationType       *string
+	BootMode                 *string
+	TpmSupport               *string
+	DeprecationTime          *string
+	ImdsSupport              *string
+	SourceInstanceId         *string
+	DeregistrationProtection *string
+	LastLaunchedTime         *string
+	ImageAllowed             *bool
+	SourceImageId            *string
+	SourceImageRegion        *string
+	FreeTierEligible         *bool
+	ImageId                  *string
+	ImageLocation            *string
+	State                    *string
+	OwnerId                  *string
+	CreationDate             *string
+	Public                   *bool
+	ProductCodes             []ProductCode
+	Architecture             *string
+	ImageType                *string
+	KernelId                 *string
+	RamdiskId                *string
+	Platform                 *string
 }
 
 // ImportKeyPairInput is the shape ImportKeyPairRequest.
@@ -2343,6 +2772,13 @@ type InstanceTypeInfo struct {
 	PhcSupport                    *string
 	RebootMigrationSupport        *string
 	SupportedInRegion             *bool
+}
+
+// InstanceTypeOffering is the shape InstanceTypeOffering.
+type InstanceTypeOffering struct {
+	InstanceType *string
+	LocationType *string
+	Location     *string
 }
 
 // InternetGateway is the shape InternetGateway.
@@ -2924,6 +3360,23 @@ type ModifyInstanceMetadataOptionsOutput struct {
 	InstanceMetadataOptions *InstanceMetadataOptionsResponse
 }
 
+// ModifyManagedPrefixListInput is the shape ModifyManagedPrefixListRequest.
+type ModifyManagedPrefixListInput struct {
+	DryRun                            *bool
+	PrefixListId                      string
+	CurrentVersion                    *int64
+	PrefixListName                    *string
+	AddEntries                        []AddPrefixListEntry
+	RemoveEntries                     []RemovePrefixListEntry
+	MaxEntries                        *int64
+	IpamPrefixListResolverSyncEnabled *bool
+}
+
+// ModifyManagedPrefixListOutput is the shape ModifyManagedPrefixListResult.
+type ModifyManagedPrefixListOutput struct {
+	PrefixList *ManagedPrefixList
+}
+
 // ModifyNetworkInterfaceAttributeInput is the shape ModifyNetworkInterfaceAttributeRequest.
 type ModifyNetworkInterfaceAttributeInput struct {
 	EnaSrdSpecification             *EnaSrdSpecification
@@ -3324,6 +3777,66 @@ type PerformanceFactorReferenceRequest struct {
 	InstanceFamily *string
 }
 
+// Phase1DHGroupNumbersListValue is the shape Phase1DHGroupNumbersListValue.
+type Phase1DHGroupNumbersListValue struct {
+	Value *int64
+}
+
+// Phase1DHGroupNumbersRequestListValue is the shape Phase1DHGroupNumbersRequestListValue.
+type Phase1DHGroupNumbersRequestListValue struct {
+	Value *int64
+}
+
+// Phase1EncryptionAlgorithmsListValue is the shape Phase1EncryptionAlgorithmsListValue.
+type Phase1EncryptionAlgorithmsListValue struct {
+	Value *string
+}
+
+// Phase1EncryptionAlgorithmsRequestListValue is the shape Phase1EncryptionAlgorithmsRequestListValue.
+type Phase1EncryptionAlgorithmsRequestListValue struct {
+	Value *string
+}
+
+// Phase1IntegrityAlgorithmsListValue is the shape Phase1IntegrityAlgorithmsListValue.
+type Phase1IntegrityAlgorithmsListValue struct {
+	Value *string
+}
+
+// Phase1IntegrityAlgorithmsRequestListValue is the shape Phase1IntegrityAlgorithmsRequestListValue.
+type Phase1IntegrityAlgorithmsRequestListValue struct {
+	Value *string
+}
+
+// Phase2DHGroupNumbersListValue is the shape Phase2DHGroupNumbersListValue.
+type Phase2DHGroupNumbersListValue struct {
+	Value *int64
+}
+
+// Phase2DHGroupNumbersRequestListValue is the shape Phase2DHGroupNumbersRequestListValue.
+type Phase2DHGroupNumbersRequestListValue struct {
+	Value *int64
+}
+
+// Phase2EncryptionAlgorithmsListValue is the shape Phase2EncryptionAlgorithmsListValue.
+type Phase2EncryptionAlgorithmsListValue struct {
+	Value *string
+}
+
+// Phase2EncryptionAlgorithmsRequestListValue is the shape Phase2EncryptionAlgorithmsRequestListValue.
+type Phase2EncryptionAlgorithmsRequestListValue struct {
+	Value *string
+}
+
+// Phase2IntegrityAlgorithmsListValue is the shape Phase2IntegrityAlgorithmsListValue.
+type Phase2IntegrityAlgorithmsListValue struct {
+	Value *string
+}
+
+// Phase2IntegrityAlgorithmsRequestListValue is the shape Phase2IntegrityAlgorithmsRequestListValue.
+type Phase2IntegrityAlgorithmsRequestListValue struct {
+	Value *string
+}
+
 // Placement is the shape Placement.
 type Placement struct {
 	AvailabilityZoneId   *string
@@ -3354,6 +3867,12 @@ type PrefixList struct {
 	Cidrs          []string
 	PrefixListId   *string
 	PrefixListName *string
+}
+
+// PrefixListAssociation is the shape PrefixListAssociation.
+type PrefixListAssociation struct {
+	ResourceId    *string
+	ResourceOwner *string
 }
 
 // PrefixListEntry is the shape PrefixListEntry.
@@ -3490,6 +4009,22 @@ type ReleaseAddressInput struct {
 	DryRun             *bool
 }
 
+// RemovePrefixListEntry is the shape RemovePrefixListEntry.
+type RemovePrefixListEntry struct {
+	Cidr string
+}
+
+// ReplaceIamInstanceProfileAssociationInput is the shape ReplaceIamInstanceProfileAssociationRequest.
+type ReplaceIamInstanceProfileAssociationInput struct {
+	IamInstanceProfile IamInstanceProfileSpecification
+	AssociationId      string
+}
+
+// ReplaceIamInstanceProfileAssociationOutput is the shape ReplaceIamInstanceProfileAssociationResult.
+type ReplaceIamInstanceProfileAssociationOutput struct {
+	IamInstanceProfileAssociation *IamInstanceProfileAssociation
+}
+
 // ReplaceNetworkAclAssociationInput is the shape ReplaceNetworkAclAssociationRequest.
 type ReplaceNetworkAclAssociationInput struct {
 	DryRun        *bool
@@ -3500,6 +4035,20 @@ type ReplaceNetworkAclAssociationInput struct {
 // ReplaceNetworkAclAssociationOutput is the shape ReplaceNetworkAclAssociationResult.
 type ReplaceNetworkAclAssociationOutput struct {
 	NewAssociationId *string
+}
+
+// ReplaceNetworkAclEntryInput is the shape ReplaceNetworkAclEntryRequest.
+type ReplaceNetworkAclEntryInput struct {
+	DryRun        *bool
+	NetworkAclId  string
+	RuleNumber    int64
+	Protocol      string
+	RuleAction    string
+	Egress        bool
+	CidrBlock     *string
+	Ipv6CidrBlock *string
+	IcmpTypeCode  *IcmpTypeCode
+	PortRange     *PortRange
 }
 
 // ReplaceRouteInput is the shape ReplaceRouteRequest.
@@ -3584,6 +4133,13 @@ type Reservation struct {
 	Instances     []Instance
 }
 
+// ResetNetworkInterfaceAttributeInput is the shape ResetNetworkInterfaceAttributeRequest.
+type ResetNetworkInterfaceAttributeInput struct {
+	DryRun             *bool
+	NetworkInterfaceId string
+	SourceDestCheck    *string
+}
+
 // ResponseLaunchTemplateData is the shape ResponseLaunchTemplateData.
 type ResponseLaunchTemplateData struct {
 	KernelId                          *string
@@ -3620,6 +4176,19 @@ type ResponseLaunchTemplateData struct {
 	Operator                          *OperatorResponse
 	NetworkPerformanceOptions         *LaunchTemplateNetworkPerformanceOptions
 	SecondaryInterfaces               []LaunchTemplateInstanceSecondaryInterfaceSpecification
+}
+
+// RestoreManagedPrefixListVersionInput is the shape RestoreManagedPrefixListVersionRequest.
+type RestoreManagedPrefixListVersionInput struct {
+	DryRun          *bool
+	PrefixListId    string
+	PreviousVersion int64
+	CurrentVersion  int64
+}
+
+// RestoreManagedPrefixListVersionOutput is the shape RestoreManagedPrefixListVersionResult.
+type RestoreManagedPrefixListVersionOutput struct {
+	PrefixList *ManagedPrefixList
 }
 
 // RevokeSecurityGroupEgressInput is the shape RevokeSecurityGroupEgressRequest.
@@ -3806,10 +4375,28 @@ type SecurityGroup struct {
 	IpPermissions       []IpPermission
 }
 
+// SecurityGroupForVpc is the shape SecurityGroupForVpc.
+type SecurityGroupForVpc struct {
+	Description  *string
+	GroupName    *string
+	OwnerId      *string
+	GroupId      *string
+	Tags         []Tag
+	PrimaryVpcId *string
+}
+
 // SecurityGroupIdentifier is the shape SecurityGroupIdentifier.
 type SecurityGroupIdentifier struct {
 	GroupId   *string
 	GroupName *string
+}
+
+// SecurityGroupReference is the shape SecurityGroupReference.
+type SecurityGroupReference struct {
+	GroupId                *string
+	ReferencingVpcId       *string
+	VpcPeeringConnectionId *string
+	TransitGatewayId       *string
 }
 
 // SecurityGroupRule is the shape SecurityGroupRule.
@@ -3828,6 +4415,12 @@ type SecurityGroupRule struct {
 	Description          *string
 	Tags                 []Tag
 	SecurityGroupRuleArn *string
+}
+
+// SecurityGroupRuleDescription is the shape SecurityGroupRuleDescription.
+type SecurityGroupRuleDescription struct {
+	SecurityGroupRuleId *string
+	Description         *string
 }
 
 // SecurityGroupRuleRequest is the shape SecurityGroupRuleRequest.
@@ -3908,6 +4501,26 @@ type SpotMarketOptions struct {
 	BlockDurationMinutes         *int64
 	ValidUntil                   *time.Time
 	InstanceInterruptionBehavior *string
+}
+
+// StaleIpPermission is the shape StaleIpPermission.
+type StaleIpPermission struct {
+	FromPort         *int64
+	IpProtocol       *string
+	IpRanges         []string
+	PrefixListIds    []string
+	ToPort           *int64
+	UserIdGroupPairs []UserIdGroupPair
+}
+
+// StaleSecurityGroup is the shape StaleSecurityGroup.
+type StaleSecurityGroup struct {
+	Description              *string
+	GroupId                  *string
+	GroupName                *string
+	StaleIpPermissions       []StaleIpPermission
+	StaleIpPermissionsEgress []StaleIpPermission
+	VpcId                    *string
 }
 
 // StartInstancesInput is the shape StartInstancesRequest.
@@ -4042,6 +4655,38 @@ type TotalLocalStorageGBRequest struct {
 	Max *float64
 }
 
+// TunnelOption is the shape TunnelOption.
+type TunnelOption struct {
+	OutsideIpAddress             *string
+	TunnelInsideCidr             *string
+	TunnelInsideIpv6Cidr         *string
+	PreSharedKey                 *string
+	Phase1LifetimeSeconds        *int64
+	Phase2LifetimeSeconds        *int64
+	RekeyMarginTimeSeconds       *int64
+	RekeyFuzzPercentage          *int64
+	ReplayWindowSize             *int64
+	DpdTimeoutSeconds            *int64
+	DpdTimeoutAction             *string
+	Phase1EncryptionAlgorithms   []Phase1EncryptionAlgorithmsListValue
+	Phase2EncryptionAlgorithms   []Phase2EncryptionAlgorithmsListValue
+	Phase1IntegrityAlgorithms    []Phase1IntegrityAlgorithmsListValue
+	Phase2IntegrityAlgorithms    []Phase2IntegrityAlgorithmsListValue
+	Phase1DHGroupNumbers         []Phase1DHGroupNumbersListValue
+	Phase2DHGroupNumbers         []Phase2DHGroupNumbersListValue
+	IkeVersions                  []IKEVersionsListValue
+	StartupAction                *string
+	LogOptions                   *VpnTunnelLogOptions
+	EnableTunnelLifecycleControl *bool
+}
+
+// UnassignPrivateIpAddressesInput is the shape UnassignPrivateIpAddressesRequest.
+type UnassignPrivateIpAddressesInput struct {
+	Ipv4Prefixes       []string
+	NetworkInterfaceId string
+	PrivateIpAddresses []string
+}
+
 // UnsuccessfulItem is the shape UnsuccessfulItem.
 type UnsuccessfulItem struct {
 	Error      *UnsuccessfulItemError
@@ -4052,6 +4697,34 @@ type UnsuccessfulItem struct {
 type UnsuccessfulItemError struct {
 	Code    *string
 	Message *string
+}
+
+// UpdateSecurityGroupRuleDescriptionsEgressInput is the shape UpdateSecurityGroupRuleDescriptionsEgressRequest.
+type UpdateSecurityGroupRuleDescriptionsEgressInput struct {
+	DryRun                        *bool
+	GroupId                       *string
+	GroupName                     *string
+	IpPermissions                 []IpPermission
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription
+}
+
+// UpdateSecurityGroupRuleDescriptionsEgressOutput is the shape UpdateSecurityGroupRuleDescriptionsEgressResult.
+type UpdateSecurityGroupRuleDescriptionsEgressOutput struct {
+	Return *bool
+}
+
+// UpdateSecurityGroupRuleDescriptionsIngressInput is the shape UpdateSecurityGroupRuleDescriptionsIngressRequest.
+type UpdateSecurityGroupRuleDescriptionsIngressInput struct {
+	DryRun                        *bool
+	GroupId                       *string
+	GroupName                     *string
+	IpPermissions                 []IpPermission
+	SecurityGroupRuleDescriptions []SecurityGroupRuleDescription
+}
+
+// UpdateSecurityGroupRuleDescriptionsIngressOutput is the shape UpdateSecurityGroupRuleDescriptionsIngressResult.
+type UpdateSecurityGroupRuleDescriptionsIngressOutput struct {
+	Return *bool
 }
 
 // UserIdGroupPair is the shape UserIdGroupPair.
@@ -4095,6 +4768,16 @@ type ValidationError struct {
 // ValidationWarning is the shape ValidationWarning.
 type ValidationWarning struct {
 	Errors []ValidationError
+}
+
+// VgwTelemetry is the shape VgwTelemetry.
+type VgwTelemetry struct {
+	AcceptedRouteCount *int64
+	LastStatusChange   *time.Time
+	OutsideIpAddress   *string
+	Status             *string
+	StatusMessage      *string
+	CertificateArn     *string
 }
 
 // Volume is the shape Volume.
@@ -4170,6 +4853,12 @@ type Vpc struct {
 	State                       *string
 	CidrBlock                   *string
 	DhcpOptionsId               *string
+}
+
+// VpcAttachment is the shape VpcAttachment.
+type VpcAttachment struct {
+	VpcId *string
+	State *string
 }
 
 // VpcCidrBlockAssociation is the shape VpcCidrBlockAssociation.
@@ -4256,6 +4945,22 @@ type VpcEndpoint struct {
 	ServiceRegion            *string
 }
 
+// VpcEndpointConnection is the shape VpcEndpointConnection.
+type VpcEndpointConnection struct {
+	ServiceId               *string
+	VpcEndpointId           *string
+	VpcEndpointOwner        *string
+	VpcEndpointState        *string
+	CreationTimestamp       *time.Time
+	DnsEntries              []DnsEntry
+	NetworkLoadBalancerArns []string
+	GatewayLoadBalancerArns []string
+	IpAddressType           *string
+	VpcEndpointConnectionId *string
+	Tags                    []Tag
+	VpcEndpointRegion       *string
+}
+
 // VpcIpv6CidrBlockAssociation is the shape VpcIpv6CidrBlockAssociation.
 type VpcIpv6CidrBlockAssociation struct {
 	AssociationId        *string
@@ -4301,6 +5006,109 @@ type VpcPeeringConnectionVpcInfo struct {
 	Region           *string
 }
 
+// VpnConnection is the shape VpnConnection.
+type VpnConnection struct {
+	Category                     *string
+	TransitGatewayId             *string
+	VpnConcentratorId            *string
+	CoreNetworkArn               *string
+	CoreNetworkAttachmentArn     *string
+	GatewayAssociationState      *string
+	Options                      *VpnConnectionOptions
+	Routes                       []VpnStaticRoute
+	Tags                         []Tag
+	VgwTelemetry                 []VgwTelemetry
+	PreSharedKeyArn              *string
+	VpnConnectionId              *string
+	State                        *string
+	CustomerGatewayConfiguration *string
+	Type                         *string
+	CustomerGatewayId            *string
+	VpnGatewayId                 *string
+}
+
+// VpnConnectionOptions is the shape VpnConnectionOptions.
+type VpnConnectionOptions struct {
+	EnableAcceleration                  *bool
+	StaticRoutesOnly                    *bool
+	LocalIpv4NetworkCidr                *string
+	RemoteIpv4NetworkCidr               *string
+	LocalIpv6NetworkCidr                *string
+	RemoteIpv6NetworkCidr               *string
+	OutsideIpAddressType                *string
+	TransportTransitGatewayAttachmentId *string
+	TunnelInsideIpVersion               *string
+	TunnelOptions                       []TunnelOption
+	TunnelBandwidth                     *string
+}
+
+// VpnConnectionOptionsSpecification is the shape VpnConnectionOptionsSpecification.
+type VpnConnectionOptionsSpecification struct {
+	EnableAcceleration                  *bool
+	TunnelInsideIpVersion               *string
+	TunnelOptions                       []VpnTunnelOptionsSpecification
+	LocalIpv4NetworkCidr                *string
+	RemoteIpv4NetworkCidr               *string
+	LocalIpv6NetworkCidr                *string
+	RemoteIpv6NetworkCidr               *string
+	OutsideIpAddressType                *string
+	TransportTransitGatewayAttachmentId *string
+	TunnelBandwidth                     *string
+	StaticRoutesOnly                    *bool
+}
+
+// VpnGateway is the shape VpnGateway.
+type VpnGateway struct {
+	AmazonSideAsn    *int64
+	Tags             []Tag
+	VpnGatewayId     *string
+	State            *string
+	Type             *string
+	AvailabilityZone *string
+	VpcAttachments   []VpcAttachment
+}
+
+// VpnStaticRoute is the shape VpnStaticRoute.
+type VpnStaticRoute struct {
+	DestinationCidrBlock *string
+	Source               *string
+	State                *string
+}
+
+// VpnTunnelLogOptions is the shape VpnTunnelLogOptions.
+type VpnTunnelLogOptions struct {
+	CloudWatchLogOptions *CloudWatchLogOptions
+}
+
+// VpnTunnelLogOptionsSpecification is the shape VpnTunnelLogOptionsSpecification.
+type VpnTunnelLogOptionsSpecification struct {
+	CloudWatchLogOptions *CloudWatchLogOptionsSpecification
+}
+
+// VpnTunnelOptionsSpecification is the shape VpnTunnelOptionsSpecification.
+type VpnTunnelOptionsSpecification struct {
+	TunnelInsideCidr             *string
+	TunnelInsideIpv6Cidr         *string
+	PreSharedKey                 *string
+	Phase1LifetimeSeconds        *int64
+	Phase2LifetimeSeconds        *int64
+	RekeyMarginTimeSeconds       *int64
+	RekeyFuzzPercentage          *int64
+	ReplayWindowSize             *int64
+	DPDTimeoutSeconds            *int64
+	DPDTimeoutAction             *string
+	Phase1EncryptionAlgorithms   []Phase1EncryptionAlgorithmsRequestListValue
+	Phase2EncryptionAlgorithms   []Phase2EncryptionAlgorithmsRequestListValue
+	Phase1IntegrityAlgorithms    []Phase1IntegrityAlgorithmsRequestListValue
+	Phase2IntegrityAlgorithms    []Phase2IntegrityAlgorithmsRequestListValue
+	Phase1DHGroupNumbers         []Phase1DHGroupNumbersRequestListValue
+	Phase2DHGroupNumbers         []Phase2DHGroupNumbersRequestListValue
+	IKEVersions                  []IKEVersionsRequestListValue
+	StartupAction                *string
+	LogOptions                   *VpnTunnelLogOptionsSpecification
+	EnableTunnelLifecycleControl *bool
+}
+
 // AssociateDhcpOptionsOutput has no members.
 type AssociateDhcpOptionsOutput struct{}
 
@@ -4321,6 +5129,12 @@ type CreateTagsOutput struct{}
 
 // CreateVolumeOutput is another name of Volume.
 type CreateVolumeOutput = Volume
+
+// CreateVpnConnectionRouteOutput has no members.
+type CreateVpnConnectionRouteOutput struct{}
+
+// DeleteCustomerGatewayOutput has no members.
+type DeleteCustomerGatewayOutput struct{}
 
 // DeleteDhcpOptionsOutput has no members.
 type DeleteDhcpOptionsOutput struct{}
@@ -4358,6 +5172,15 @@ type DeleteVolumeOutput struct{}
 // DeleteVpcOutput has no members.
 type DeleteVpcOutput struct{}
 
+// DeleteVpnConnectionOutput has no members.
+type DeleteVpnConnectionOutput struct{}
+
+// DeleteVpnConnectionRouteOutput has no members.
+type DeleteVpnConnectionRouteOutput struct{}
+
+// DeleteVpnGatewayOutput has no members.
+type DeleteVpnGatewayOutput struct{}
+
 // DetachInternetGatewayOutput has no members.
 type DetachInternetGatewayOutput struct{}
 
@@ -4367,11 +5190,20 @@ type DetachNetworkInterfaceOutput struct{}
 // DetachVolumeOutput is another name of VolumeAttachment.
 type DetachVolumeOutput = VolumeAttachment
 
+// DetachVpnGatewayOutput has no members.
+type DetachVpnGatewayOutput struct{}
+
+// DisableVgwRoutePropagationOutput has no members.
+type DisableVgwRoutePropagationOutput struct{}
+
 // DisassociateAddressOutput has no members.
 type DisassociateAddressOutput struct{}
 
 // DisassociateRouteTableOutput has no members.
 type DisassociateRouteTableOutput struct{}
+
+// EnableVgwRoutePropagationOutput has no members.
+type EnableVgwRoutePropagationOutput struct{}
 
 // ModifyInstanceAttributeOutput has no members.
 type ModifyInstanceAttributeOutput struct{}
@@ -4391,11 +5223,20 @@ type RebootInstancesOutput struct{}
 // ReleaseAddressOutput has no members.
 type ReleaseAddressOutput struct{}
 
+// ReplaceNetworkAclEntryOutput has no members.
+type ReplaceNetworkAclEntryOutput struct{}
+
 // ReplaceRouteOutput has no members.
 type ReplaceRouteOutput struct{}
 
+// ResetNetworkInterfaceAttributeOutput has no members.
+type ResetNetworkInterfaceAttributeOutput struct{}
+
 // RunInstancesOutput is another name of Reservation.
 type RunInstancesOutput = Reservation
+
+// UnassignPrivateIpAddressesOutput has no members.
+type UnassignPrivateIpAddressesOutput struct{}
 
 // The values of AcceleratorManufacturer.
 const (
@@ -4435,6 +5276,12 @@ const (
 	AcceleratorTypeFpga      = "fpga"
 	AcceleratorTypeInference = "inference"
 	AcceleratorTypeMedia     = "media"
+)
+
+// The values of AccountAttributeName.
+const (
+	AccountAttributeNameSupportedPlatforms = "supported-platforms"
+	AccountAttributeNameDefaultVpc         = "default-vpc"
 )
 
 // The values of AddressAttributeName.
@@ -4674,6 +5521,19 @@ const (
 	FlowLogsResourceTypeRegionalNatGateway       = "RegionalNatGateway"
 )
 
+// The values of GatewayAssociationState.
+const (
+	GatewayAssociationStateAssociated     = "associated"
+	GatewayAssociationStateNotAssociated  = "not-associated"
+	GatewayAssociationStateAssociating    = "associating"
+	GatewayAssociationStateDisassociating = "disassociating"
+)
+
+// The values of GatewayType.
+const (
+	GatewayTypeIpsec1 = "ipsec.1"
+)
+
 // The values of HostnameType.
 const (
 	HostnameTypeIpName       = "ip-name"
@@ -4698,6 +5558,30 @@ const (
 	IamInstanceProfileAssociationStateAssociated     = "associated"
 	IamInstanceProfileAssociationStateDisassociating = "disassociating"
 	IamInstanceProfileAssociationStateDisassociated  = "disassociated"
+)
+
+// The values of ImageState.
+const (
+	ImageStatePending      = "pending"
+	ImageStateAvailable    = "available"
+	ImageStateInvalid      = "invalid"
+	ImageStateDeregistered = "deregistered"
+	ImageStateTransient    = "transient"
+	ImageStateFailed       = "failed"
+	ImageStateError        = "error"
+	ImageStateDisabled     = "disabled"
+)
+
+// The values of ImageTypeValues.
+const (
+	ImageTypeValuesMachine = "machine"
+	ImageTypeValuesKernel  = "kernel"
+	ImageTypeValuesRamdisk = "ramdisk"
+)
+
+// The values of ImdsSupportValues.
+const (
+	ImdsSupportValuesV20 = "v2.0"
 )
 
 // The values of InstanceAttributeName.
@@ -4887,6 +5771,14 @@ const (
 	LocalStorageTypeSsd = "ssd"
 )
 
+// The values of LocationType.
+const (
+	LocationTypeRegion             = "region"
+	LocationTypeAvailabilityZone   = "availability-zone"
+	LocationTypeAvailabilityZoneId = "availability-zone-id"
+	LocationTypeOutpost            = "outpost"
+)
+
 // The values of LogDestinationType.
 const (
 	LogDestinationTypeCloudWatchLogs      = "cloud-watch-logs"
@@ -4954,6 +5846,15 @@ const (
 const (
 	NestedVirtualizationSpecificationEnabled  = "enabled"
 	NestedVirtualizationSpecificationDisabled = "disabled"
+)
+
+// The values of NetworkInterfaceAttribute.
+const (
+	NetworkInterfaceAttributeDescription              = "description"
+	NetworkInterfaceAttributeGroupSet                 = "groupSet"
+	NetworkInterfaceAttributeSourceDestCheck          = "sourceDestCheck"
+	NetworkInterfaceAttributeAttachment               = "attachment"
+	NetworkInterfaceAttributeAssociatePublicIpAddress = "associatePublicIpAddress"
 )
 
 // The values of NetworkInterfaceCreationType.
@@ -5226,11 +6127,22 @@ const (
 	SupportedAdditionalProcessorFeatureNestedVirtualization = "nested-virtualization"
 )
 
+// The values of TelemetryStatus.
+const (
+	TelemetryStatusUP   = "UP"
+	TelemetryStatusDOWN = "DOWN"
+)
+
 // The values of Tenancy.
 const (
 	TenancyDefault   = "default"
 	TenancyDedicated = "dedicated"
 	TenancyHost      = "host"
+)
+
+// The values of TpmSupportValues.
+const (
+	TpmSupportValuesV20 = "v2.0"
 )
 
 // The values of TrafficType.
@@ -5244,6 +6156,12 @@ const (
 const (
 	TransferTypeTimeBased = "time-based"
 	TransferTypeStandard  = "standard"
+)
+
+// The values of TunnelInsideIpVersion.
+const (
+	TunnelInsideIpVersionIpv4 = "ipv4"
+	TunnelInsideIpVersionIpv6 = "ipv6"
 )
 
 // The values of UsageClassType.
@@ -5373,4 +6291,23 @@ const (
 const (
 	VpcStatePending   = "pending"
 	VpcStateAvailable = "available"
+)
+
+// The values of VpnState.
+const (
+	VpnStatePending   = "pending"
+	VpnStateAvailable = "available"
+	VpnStateDeleting  = "deleting"
+	VpnStateDeleted   = "deleted"
+)
+
+// The values of VpnStaticRouteSource.
+const (
+	VpnStaticRouteSourceStatic = "Static"
+)
+
+// The values of VpnTunnelBandwidth.
+const (
+	VpnTunnelBandwidthStandard = "standard"
+	VpnTunnelBandwidthLarge    = "large"
 )

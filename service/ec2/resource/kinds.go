@@ -1,0 +1,197 @@
+package resource
+
+import (
+	"net/netip"
+
+	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/api/route53resolver"
+	"github.com/vennel/vennel/dataplane"
+)
+
+// The kinds of resources. Names are those of ARNs and of tags' ResourceType, codes those of EC2's errors; quotas are AWS's
+// defaults. source: userguide, "Error codes for the Amazon EC2 API", "Amazon VPC quotas"
+var (
+	VPCs               = &Kind[VPC]{Name: "vpc", Prefix: "vpc", Code: "InvalidVpcID", Noun: "vpc ID", Quota: Quota{5, "VpcLimitExceeded"}}
+	Subnets            = &Kind[Subnet]{Name: "subnet", Prefix: "subnet", Code: "InvalidSubnetID", Noun: "subnet ID"}
+	RouteTables        = &Kind[RouteTable]{Name: "route-table", Prefix: "rtb", Code: "InvalidRouteTableID", Noun: "routeTable ID"}
+	InternetGateways   = &Kind[InternetGateway]{Name: "internet-gateway", Prefix: "igw", Code: "InvalidInternetGatewayID", Noun: "internetGateway ID", Quota: Quota{5, "InternetGatewayLimitExceeded"}}
+	NatGateways        = &Kind[NatGateway]{Name: "natgateway", Prefix: "nat", Code: "NatGateway", Noun: "NatGateway"}
+	Addresses          = &Kind[Address]{Name: "elastic-ip", Prefix: "eipalloc", Code: "InvalidAllocationID", Noun: "allocation ID", Quota: Quota{5, "AddressLimitExceeded"}}
+	DhcpOptions        = &Kind[Dhcp]{Name: "dhcp-options", Prefix: "dopt", Code: "InvalidDhcpOptionsID", Noun: "dhcpOption ID"}
+	PrefixLists        = &Kind[PrefixList]{Name: "prefix-list", Prefix: "pl", Code: "InvalidPrefixListID", Noun: "prefix list ID", Quota: Quota{100, "PrefixListLimitExceeded"}}
+	SecurityGroups     = &Kind[SecurityGroup]{Name: "security-group", Prefix: "sg", Code: "InvalidGroup", Noun: "security group", Quota: Quota{2500, "SecurityGroupLimitExceeded"}}
+	SecurityGroupRules = &Kind[SecurityGroupRule]{Name: "security-group-rule", Prefix: "sgr", Code: "InvalidSecurityGroupRuleId", Noun: "security group rule ID"}
+	NetworkAcls        = &Kind[NetworkAcl]{Name: "network-acl", Prefix: "acl", Code: "InvalidNetworkAclID", Noun: "networkAcl ID"}
+	NetworkInterfaces  = &Kind[NetworkInterface]{Name: "network-interface", Prefix: "eni", Code: "InvalidNetworkInterfaceID", Noun: "networkInterface ID", Quota: Quota{5000, "NetworkInterfaceLimitExceeded"}}
+	Endpoints          = &Kind[Endpoint]{Name: "vpc-endpoint", Prefix: "vpce", Code: "InvalidVpcEndpointId", Noun: "Vpc Endpoint Id"}
+	Peerings           = &Kind[Peering]{Name: "vpc-peering-connection", Prefix: "pcx", Code: "InvalidVpcPeeringConnectionID", Noun: "vpcPeeringConnection ID"}
+	FlowLogs           = &Kind[FlowLog]{Name: "vpc-flow-log", Prefix: "fl", Code: "InvalidFlowLogId", Noun: "flow log ID"}
+	Instances          = &Kind[Instance]{Name: "instance", Prefix: "i", Code: "InvalidInstanceID", Noun: "instance ID"}
+	ProfileLinks       = &Kind[ProfileLink]{Name: "iam-instance-profile-association", Prefix: "iip-assoc", Code: "InvalidAssociationID", Noun: "association ID"}
+	Volumes            = &Kind[Volume]{Name: "volume", Prefix: "vol", Code: "InvalidVolume", Noun: "volume"}
+	VpnGateways        = &Kind[VpnGateway]{Name: "vpn-gateway", Prefix: "vgw", Code: "InvalidVpnGatewayID", Noun: "vpnGateway ID", Quota: Quota{5, "VpnGatewayLimitExceeded"}}
+	CustomerGateways   = &Kind[CustomerGateway]{Name: "customer-gateway", Prefix: "cgw", Code: "InvalidCustomerGatewayID", Noun: "customerGateway ID", Quota: Quota{50, "CustomerGatewayLimitExceeded"}}
+	VpnConnections     = &Kind[VpnConnection]{Name: "vpn-connection", Prefix: "vpn", Code: "InvalidVpnConnectionID", Noun: "vpnConnection ID", Quota: Quota{50, "VpnConnectionLimitExceeded"}}
+)
+
+// The kinds of Route 53 Resolver, which has errors of its own.
+var (
+	ResolverEndpoints = &Kind[ResolverEndpoint]{Name: "resolver-endpoint", Prefix: "rslvr"}
+	ResolverRules     = &Kind[ResolverRule]{Name: "resolver-rule", Prefix: "rslvr-rr"}
+	ResolverLinks     = &Kind[ResolverLink]{Name: "resolver-rule-association", Prefix: "rslvr-rrassoc"}
+)
+
+// VPC is a virtual private cloud; its record's VPC is itself.
+type VPC struct {
+	ec2.Vpc
+	DNSSupport, DNSHostnames, UsageMetrics bool // the VPC attributes
+	Number                                 int  // dataplane.VPC's
+}
+
+// Subnet is a subnet. Which route table and network ACL it has is in their associations.
+type Subnet struct{ ec2.Subnet }
+
+// RouteTable has its routes and associations in it; what state a route is in is worked out.
+type RouteTable struct {
+	ec2.RouteTable
+	Number int // dataplane.RouteTable's
+}
+
+// InternetGateway is an internet gateway; its record's VPC is the one it is attached to.
+type InternetGateway struct{ ec2.InternetGateway }
+
+// NatGateway is a NAT gateway.
+type NatGateway struct{ ec2.NatGateway }
+
+// Address is an Elastic IP address.
+type Address struct{ ec2.Address }
+
+// Dhcp is a DHCP option set.
+type Dhcp struct{ ec2.DhcpOptions }
+
+// PrefixList is a managed prefix list with the entries of each of its versions, the first one's first. Those of AWS are no
+// records: see AWSPrefixLists.
+type PrefixList struct {
+	ec2.ManagedPrefixList
+	Versions [][]ec2.PrefixListEntry
+}
+
+// SecurityGroup is a security group; its rules are records of their own.
+type SecurityGroup struct {
+	ec2.SecurityGroup
+	Default bool // it came with the VPC
+}
+
+// SecurityGroupRule is a rule of a security group.
+type SecurityGroupRule struct{ ec2.SecurityGroupRule }
+
+// NetworkAcl is a network ACL with its entries and associations.
+type NetworkAcl struct{ ec2.NetworkAcl }
+
+// NetworkInterface is an elastic network interface. What public address it has is in Address.
+type NetworkInterface struct {
+	ec2.NetworkInterface
+	Holder dataplane.Kind // who is behind it
+	Owner  string         // of those that a service made: vpce-…, nat-…, rslvr-in-…
+}
+
+// Endpoint is a VPC endpoint. Which route tables lead to a gateway endpoint is in RouteTableIds; the routes are worked out.
+type Endpoint struct {
+	ec2.VpcEndpoint
+	Label string // the random part of its DNS names
+}
+
+// Peering is a VPC peering connection; its record belongs to the requester, and its VPC is the requester's.
+type Peering struct {
+	ec2.VpcPeeringConnection
+	Number int // dataplane.Peering's
+}
+
+// FlowLog is a flow log of a VPC, a subnet or an interface.
+type FlowLog struct{ ec2.FlowLog }
+
+// Instance is an instance. Its interfaces are records of their own.
+type Instance struct {
+	ec2.Instance
+	UserData             []byte
+	Boot                 int // dataplane.Machine's
+	DisableStop          bool
+	DisableTermination   bool
+	ShutdownTerminates   bool
+	Profile              string // ARN of the instance profile; "" for none
+	Terminated           int64  // when it was, in milliseconds; 0 for not
+	MetadataTags         bool
+	StatusReason, Output string
+}
+
+// ProfileLink is the association of an instance profile with an instance.
+type ProfileLink struct {
+	ec2.IamInstanceProfileAssociation
+}
+
+// Volume is the disk of an instance.
+type Volume struct{ ec2.Volume }
+
+// VpnGateway is a virtual private gateway; its record's VPC is the one it is attached to.
+type VpnGateway struct{ ec2.VpnGateway }
+
+// CustomerGateway stands for a site on-premises, which has this public address.
+type CustomerGateway struct{ ec2.CustomerGateway }
+
+// VpnConnection joins a customer gateway and a virtual private gateway.
+type VpnConnection struct {
+	ec2.VpnConnection
+	Number int // dataplane.Tunnel's
+}
+
+// ResolverEndpoint is an inbound or outbound Resolver endpoint; its interfaces are records of EC2's.
+type ResolverEndpoint struct {
+	route53resolver.ResolverEndpoint
+	Addresses []route53resolver.IpAddressResponse
+	Groups    []string
+}
+
+// ResolverRule is a rule of Resolver.
+type ResolverRule struct{ route53resolver.ResolverRule }
+
+// ResolverLink is the association of a rule with a VPC.
+type ResolverLink struct {
+	route53resolver.ResolverRuleAssociation
+}
+
+// FreeNumber is the lowest number from 1 that is not taken.
+func FreeNumber(taken []int) int {
+	used := make(map[int]bool, len(taken))
+	for _, n := range taken {
+		used[n] = true
+	}
+	n := 1
+	for used[n] {
+		n++
+	}
+	return n
+}
+
+// Prefix reads a range that a record keeps, which was checked before it was kept.
+func Prefix(cidr *string) netip.Prefix {
+	if cidr == nil {
+		return netip.Prefix{}
+	}
+	p, err := netip.ParsePrefix(*cidr)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// Addr reads an address that a record keeps.
+func Addr(address *string) netip.Addr {
+	if address == nil {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(*address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a
+}

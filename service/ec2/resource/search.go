@@ -1,0 +1,206 @@
+package resource
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/store"
+)
+
+// Filters are what a Describe operation can filter by, beside tags: for a resource the values it has under a name.
+type Filters[T any] map[string]func(*Record[T]) []string
+
+// Search is a Describe operation.
+type Search[T any] struct {
+	Kind      *Kind[T]
+	Operation string // DescribeVpcs
+	Filters   Filters[T]
+	// Complete works out what follows from other resources, before the filters look. It may be nil.
+	Complete func(ctx context.Context, tx *store.Tx, r *Record[T]) error
+	// Least and Most are the limits of MaxResults, 5 and 1000 when they are zero.
+	Least, Most int64
+}
+
+// Query is what a request asks for.
+type Query struct {
+	DryRun  *bool
+	IDs     []string
+	Filters []ec2.Filter
+	Max     *int64
+	After   *string // the id of the last resource of the page before
+}
+
+// Run authorizes and answers a query: a page of resources in order of their ids, and where the next begins.
+func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Record[T], next *string, err error) {
+	if err := iam.Allow(ctx, "ec2:"+s.Operation, "*"); err != nil {
+		return nil, nil, err
+	}
+	if err := DryRun(q.DryRun); err != nil {
+		return nil, nil, err
+	}
+	most, err := s.limit(q)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.check(q.Filters); err != nil {
+		return nil, nil, err
+	}
+	err = db.View(ctx, func(tx *store.Tx) error {
+		page, next = []*Record[T]{}, nil
+		list, err := s.candidates(ctx, tx, q.IDs)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			if q.After != nil && r.ID <= *q.After {
+				continue
+			}
+			if s.Complete != nil {
+				if err := s.Complete(ctx, tx, r); err != nil {
+					return err
+				}
+			}
+			if !s.passes(r, q.Filters) {
+				continue
+			}
+			if most > 0 && len(page) == most {
+				next = new(page[most-1].ID)
+				break
+			}
+			page = append(page, r)
+		}
+		return nil
+	})
+	return page, next, err
+}
+
+// limit is how many resources a page may have; 0 for all.
+func (s *Search[T]) limit(q Query) (int, error) {
+	if q.Max == nil {
+		return 0, nil
+	}
+	least, most := int64(5), int64(1000)
+	if s.Most > 0 {
+		least, most = s.Least, s.Most
+	}
+	switch {
+	case len(q.IDs) > 0:
+		return 0, Errorf("InvalidParameterCombination", "The parameter MaxResults cannot be used with the parameter %s IDs", s.Kind.Name) // source: userguide
+	case *q.Max < least:
+		return 0, Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to %d.", *q.Max, least) // source: aws
+	}
+	return int(min(*q.Max, most)), nil
+}
+
+// check refuses filters that there are not. source: aws
+func (s *Search[T]) check(filters []ec2.Filter) error {
+	for _, f := range filters {
+		name := api.Or(f.Name, "")
+		if _, ok := s.Filters[name]; ok || name == "tag-key" || name == "tag-value" || strings.HasPrefix(name, "tag:") {
+			continue
+		}
+		return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+	}
+	return nil
+}
+
+// candidates are the resources that are asked for by id, or all.
+func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) ([]*Record[T], error) {
+	if len(ids) == 0 {
+		return s.Kind.List(ctx, tx)
+	}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	list := make([]*Record[T], len(ids))
+	for i, id := range ids {
+		var err error
+		if list[i], err = s.Kind.Find(ctx, tx, id); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// passes says whether a resource passes all filters; the values of one are alternatives.
+func (s *Search[T]) passes(r *Record[T], filters []ec2.Filter) bool {
+	for _, f := range filters {
+		if !slices.ContainsFunc(s.values(r, *f.Name), func(has string) bool {
+			return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// values are what a resource has under a filter's name.
+func (s *Search[T]) values(r *Record[T], name string) (values []string) {
+	if key, ok := strings.CutPrefix(name, "tag:"); ok {
+		if value, ok := r.Tags[key]; ok {
+			return []string{value}
+		}
+		return nil
+	}
+	switch name {
+	case "tag-key":
+		for key := range r.Tags {
+			values = append(values, key)
+		}
+		return values
+	case "tag-value":
+		for _, value := range r.Tags {
+			values = append(values, value)
+		}
+		return values
+	}
+	return s.Filters[name](r)
+}
+
+// Like compares a text with a filter's value, in which * stands for any text, ? for any character, and \ takes their meaning
+// away. source: userguide, "Filtering resources"
+func Like(pattern, text string) bool {
+	p, t := []rune(pattern), []rune(text)
+	star, mark := -1, 0
+	i, j := 0, 0
+	for j < len(t) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p) && p[i] == '?':
+			i, j = i+1, j+1
+		case i+1 < len(p) && p[i] == '\\' && p[i+1] == t[j]:
+			i, j = i+2, j+1
+		case i < len(p) && p[i] != '\\' && p[i] == t[j]:
+			i, j = i+1, j+1
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
+
+// One is the value of a member, for Filters.
+func One(s *string) []string {
+	if s == nil {
+		return nil
+	}
+	return []string{*s}
+}
+
+// Bool is a truth value as filters write it.
+func Bool(b *bool) []string {
+	if api.Or(b, false) {
+		return []string{"true"}
+	}
+	return []string{"false"}
+}
