@@ -1,0 +1,159 @@
+// Package network carries the network: whenever what EC2 keeps has changed, it plans anew, sets the host and the resolvers to
+// the plan, opens and closes the sockets on which services, resolvers and metadata are answered in the VPCs, and turns the
+// states of what the host now carries from pending to available, or to failed with the host's reason.
+//
+// Without a host nothing is carried, and what was made stays pending.
+//
+// It uses resource, plan and instance.
+package network
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dns"
+	"github.com/vennel/vennel/service/ec2/plan"
+	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/store"
+)
+
+// Config is what a Network is made of.
+type Config struct {
+	DB   *store.DB
+	Host dataplane.Host // nil for none
+	Plan plan.Options
+	// Front serves the services on a socket, Metadata the metadata of a VPC's instances, until ctx ends.
+	Front, Metadata func(ctx context.Context, s dataplane.Socket, l net.Listener) error
+	// Flows keeps records of flow logs.
+	Flows func(ctx context.Context, flows []dataplane.Flow, lost int) error
+	Log   *slog.Logger
+}
+
+// Network carries the network.
+type Network struct {
+	Config
+	names *dns.Server
+	wake  *store.Subscription
+
+	mu      sync.Mutex
+	current *dataplane.Config // set last; guarded by mu
+	status  dataplane.Status  // what came of it; guarded by mu
+}
+
+// New makes a Network; Run carries it.
+func New(cfg Config) *Network {
+	n := &Network{Config: cfg, wake: cfg.DB.Subscribe(resource.Topic)}
+	n.names = dns.New(dns.Options{Log: cfg.Log, Dial: n.dial})
+	return n
+}
+
+// Current is what the host was set to last, and what came of it. The Config is not to be changed; nil before the first time.
+func (n *Network) Current() (*dataplane.Config, dataplane.Status) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.current, n.status
+}
+
+// Names are the resolvers.
+func (n *Network) Names() *dns.Server { return n.names }
+
+// The waits between turns: machines end by themselves, and a host that failed may be well again.
+const (
+	lookAgain = 2 * time.Second
+	turnLimit = time.Minute
+)
+
+// Run carries the network until ctx ends. A host that fails is tried again; each new reason is logged once.
+func (n *Network) Run(ctx context.Context) error {
+	if n.Host == nil {
+		<-ctx.Done()
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	s := &sockets{n: n, open: map[dataplane.Socket]*answering{}}
+	defer s.closeAll()
+	g.Go(func() error { return n.keepFlows(ctx) })
+	g.Go(func() error {
+		said := ""
+		for ctx.Err() == nil {
+			err := n.turn(ctx, s)
+			if text := reason(err); text != said && ctx.Err() == nil {
+				n.Log.Warn("carrying the network", "error", text)
+				said = text
+			}
+			n.await(ctx)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// reason is an error's text; "" for none.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// await waits until something has changed, or for a while.
+func (n *Network) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookAgain)
+	defer cancel()
+	_, _ = n.wake.Next(ctx) // whichever it was, the rows are read anew
+}
+
+// turn brings the host to what is kept.
+func (n *Network) turn(ctx context.Context, s *sockets) error {
+	ctx, cancel := context.WithTimeout(ctx, turnLimit)
+	defer cancel()
+	var state *plan.State
+	err := n.DB.View(ctx, func(tx *store.Tx) (err error) {
+		state, err = plan.Read(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	cfg := state.Network(&n.Plan)
+	status, err := n.Host.Set(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	n.names.Set(state.Names(&n.Plan))
+	n.mu.Lock()
+	n.current, n.status = cfg, status
+	n.mu.Unlock()
+	return errors.Join(s.set(ctx, cfg), settle(ctx, n.DB, state, status))
+}
+
+// dial asks another server from an outbound Resolver endpoint.
+func (n *Network) dial(ctx context.Context, call dataplane.Call) (net.Conn, error) {
+	return n.Host.Dial(ctx, call)
+}
+
+// keepFlows keeps the records of flow logs. A reader that failed begins again.
+func (n *Network) keepFlows(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := n.Host.Flows(ctx, func(flows []dataplane.Flow, lost int) {
+			if err := n.Flows(ctx, flows, lost); err != nil && ctx.Err() == nil {
+				n.Log.Warn("keeping flow records", "error", err)
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			n.Log.Warn("reading flow records", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookAgain):
+		}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package network
+
+import (
+	"context"
+	"strings"
+
+	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/instance"
+	"github.com/vennel/vennel/service/ec2/plan"
+	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/store"
+)
+
+// outcome is what becomes of a record.
+type outcome int
+
+// The outcomes.
+const (
+	stays outcome = iota
+	changes
+	goes // the record is deleted
+)
+
+// settle turns states to what the host has made of the plan. Most of the time there is nothing to turn, and nothing is written.
+func settle(ctx context.Context, db *store.DB, s *plan.State, status dataplane.Status) error {
+	why := failures(s, status)
+	steps := []func(tx *store.Tx) error{}
+	add := func(step func(*store.Tx) error) {
+		if step != nil {
+			steps = append(steps, step)
+		}
+	}
+	add(turn(ctx, resource.VPCs, s.VPCs, func(id string, v *resource.VPC) outcome { return state(&v.State, why[id]) }))
+	add(turn(ctx, resource.Subnets, s.Subnets, func(id string, v *resource.Subnet) outcome { return state(&v.State, why[id]) }))
+	add(turn(ctx, resource.NetworkInterfaces, s.Interfaces, func(id string, v *resource.NetworkInterface) outcome {
+		if api.Or(v.Status, "") != ec2.NetworkInterfaceStatusPending || why[id] != "" {
+			return stays
+		}
+		v.Status = new(ec2.NetworkInterfaceStatusAvailable)
+		if v.Attachment != nil {
+			v.Status = new(ec2.NetworkInterfaceStatusInUse)
+		}
+		return changes
+	}))
+	add(turn(ctx, resource.Endpoints, s.Endpoints, func(id string, v *resource.Endpoint) outcome {
+		out := state(&v.State, why[id])
+		if api.Or(v.State, "") == failed {
+			v.FailureReason, v.LastError = new(why[id]), &ec2.LastError{Code: new("InternalError"), Message: new(why[id])}
+		}
+		return out
+	}))
+	add(turn(ctx, resource.NatGateways, s.NatGateways, func(id string, v *resource.NatGateway) outcome {
+		if api.Or(v.State, "") == "deleting" {
+			v.State = new("deleted")
+			return changes
+		}
+		out := state(&v.State, why[id])
+		if api.Or(v.State, "") == failed {
+			v.FailureCode, v.FailureMessage = new("InternalError"), new(why[id])
+		}
+		return out
+	}))
+	add(turn(ctx, resource.Peerings, s.Peerings, func(_ string, v *resource.Peering) outcome {
+		if v.Status == nil || api.Or(v.Status.Code, "") != ec2.VpcPeeringConnectionStateReasonCodeProvisioning {
+			return stays
+		}
+		v.Status = &ec2.VpcPeeringConnectionStateReason{Code: new(ec2.VpcPeeringConnectionStateReasonCodeActive), Message: new("Active")}
+		return changes
+	}))
+	add(turn(ctx, resource.VpnConnections, s.VpnConnections, func(id string, v *resource.VpnConnection) outcome { return state(&v.State, why[id]) }))
+	add(turn(ctx, resource.ResolverEndpoints, s.Resolvers, func(id string, v *resource.ResolverEndpoint) outcome {
+		switch api.Or(v.Status, "") {
+		case "CREATING", "UPDATING":
+			v.Status, v.StatusMessage = new("OPERATIONAL"), new("This Resolver Endpoint is operational.")
+			if text := why[id]; text != "" {
+				v.Status, v.StatusMessage = new("ACTION_NEEDED"), new(text)
+			}
+			return changes
+		case "DELETING":
+			return goes
+		}
+		return stays
+	}))
+	add(turn(ctx, resource.ResolverLinks, s.ResolverLinks, func(_ string, v *resource.ResolverLink) outcome {
+		switch api.Or(v.Status, "") {
+		case "CREATING":
+			v.Status, v.StatusMessage = new("COMPLETE"), new("")
+			return changes
+		case "DELETING":
+			return goes
+		}
+		return stays
+	}))
+	add(instance.Settle(ctx, s.Instances, status))
+	if len(steps) == 0 {
+		return nil
+	}
+	return db.Update(ctx, func(tx *store.Tx) error {
+		for _, step := range steps {
+			if err := step(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// failed is the state of what could not be carried.
+const failed = "failed"
+
+// state turns a state that is pending or deleting.
+func state(s **string, why string) outcome {
+	switch api.Or(*s, "") {
+	case "pending":
+		*s = new("available")
+		if why != "" {
+			*s = new(failed)
+		}
+		return changes
+	case "deleting":
+		return goes
+	}
+	return stays
+}
+
+// turn finds the records of a kind that are to be turned, and gives the step that does it: on the record as it is by then. It
+// gives nil when there are none.
+func turn[T any](ctx context.Context, k *resource.Kind[T], list []*resource.Record[T], change func(id string, data *T) outcome) func(*store.Tx) error {
+	var ids []string
+	for _, r := range list {
+		data := r.Data // a copy: the plan's is not to change
+		if change(r.ID, &data) != stays {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return func(tx *store.Tx) error {
+		for _, id := range ids {
+			r, err := k.Get(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			if r == nil {
+				continue
+			}
+			switch change(id, &r.Data) {
+			case changes:
+				err = k.Put(ctx, tx, r)
+			case goes:
+				err = k.Delete(ctx, tx, r)
+			case stays:
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// failures are the host's reasons by id. What was made for something else, such as an endpoint's interface, makes that fail.
+func failures(s *plan.State, status dataplane.Status) map[string]string {
+	why := map[string]string{}
+	for id, text := range status.Failures {
+		why[id] = text
+	}
+	for _, n := range s.Interfaces {
+		if text := status.Failures[n.ID]; text != "" && n.Data.Owner != "" {
+			why[n.Data.Owner] = strings.TrimSpace(n.ID + ": " + text)
+		}
+	}
+	return why
+}

@@ -1,0 +1,94 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vennel/vennel/dataplane"
+)
+
+// sockets are the open ones. It is used by one goroutine.
+type sockets struct {
+	n    *Network
+	open map[dataplane.Socket]*answering
+}
+
+// answering is a socket with whoever answers on it.
+type answering struct {
+	stop context.CancelFunc
+	done chan error // has how it ended
+}
+
+// set opens and closes sockets, so that those of a Config are open. One whose answering has ended is opened again.
+func (s *sockets) set(ctx context.Context, cfg *dataplane.Config) (err error) {
+	wanted := map[dataplane.Socket]bool{}
+	for _, socket := range cfg.Sockets() {
+		wanted[socket] = true
+	}
+	for socket, a := range s.open {
+		ended := false
+		select {
+		case why := <-a.done:
+			ended = true
+			err = errors.Join(err, why)
+		default:
+		}
+		if ended || !wanted[socket] {
+			a.stop()
+			if !ended {
+				<-a.done
+			}
+			delete(s.open, socket)
+		}
+	}
+	for _, socket := range cfg.Sockets() {
+		if s.open[socket] == nil {
+			err = errors.Join(err, s.start(ctx, socket))
+		}
+	}
+	return err
+}
+
+// start opens a socket and answers on it.
+func (s *sockets) start(ctx context.Context, socket dataplane.Socket) error {
+	answer, err := s.answer(socket)
+	if err != nil {
+		return fmt.Errorf("the socket %s %s in %q: %w", socket.Network, socket.Address, socket.VPC, err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the turn that opened it
+	a := &answering{stop: stop, done: make(chan error, 1)}
+	s.open[socket] = a
+	go func() { a.done <- answer(ctx) }() // set and closeAll wait for it
+	return nil
+}
+
+// answer gives what answers on a socket.
+func (s *sockets) answer(socket dataplane.Socket) (func(context.Context) error, error) {
+	host, names := s.n.Host, s.n.names
+	if socket.Network == "udp" {
+		conn, err := host.Packets(socket)
+		return func(ctx context.Context) error { return names.Packets(ctx, socket.VPC, conn) }, err
+	}
+	l, err := host.Listener(socket)
+	if err != nil {
+		return nil, err
+	}
+	on := map[dataplane.Role]func(context.Context, dataplane.Socket, net.Listener) error{
+		dataplane.Front: s.n.Front, dataplane.Metadata: s.n.Metadata,
+	}[socket.Role]
+	if on == nil { // DNS and Resolver
+		return func(ctx context.Context) error { return names.Listen(ctx, socket.VPC, l) }, nil
+	}
+	return func(ctx context.Context) error { return on(ctx, socket, l) }, nil
+}
+
+// closeAll closes all sockets.
+func (s *sockets) closeAll() {
+	for socket, a := range s.open {
+		a.stop()
+		<-a.done
+		delete(s.open, socket)
+	}
+}
