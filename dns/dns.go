@@ -3,6 +3,10 @@
 //
 // A [Config] is the whole truth and [Server.Set] may be called twice with the same value. Names are in lower case, whole,
 // with a dot at the end. Sockets are given to the server; it opens none.
+//
+// AWS calls it the Amazon DNS server, or Route 53 VPC Resolver: base+2 and 169.254.169.253 of each VPC, and the addresses of
+// inbound Resolver endpoints, which answer as their VPC's resolver does. It differs in this: there is no internet behind it, so a
+// name that nobody was given does not exist, and it remembers nothing that other servers have said.
 package dns
 
 import "net/netip"
