@@ -24,6 +24,7 @@ type CLI struct {
 	Audit   Audit   `cmd:"" help:"Show who did what, and why it was allowed or not."`
 	Backup  Backup  `cmd:"" help:"Write a backup, also while the server runs."`
 	Restore Restore `cmd:"" help:"Restore a backup, also while the server runs."`
+	Boot    Boot    `cmd:"" hidden:"" help:"Boot a machine of the lab; its first process starts this."`
 	Version Version `cmd:"" help:"Print the version."`
 }
 

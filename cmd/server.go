@@ -23,15 +23,18 @@ import (
 	ssmapi "github.com/vennel/vennel/api/ssm"
 	ssmmessagesapi "github.com/vennel/vennel/api/ssmmessages"
 	stsapi "github.com/vennel/vennel/api/sts"
+	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/cloudtrail"
 	"github.com/vennel/vennel/service/ec2"
 	"github.com/vennel/vennel/service/ec2/endpoint"
 	"github.com/vennel/vennel/service/ec2/flowlog"
 	"github.com/vennel/vennel/service/ec2/instance"
+	"github.com/vennel/vennel/service/ec2/network"
 	"github.com/vennel/vennel/service/ec2/networkacl"
 	"github.com/vennel/vennel/service/ec2/networkinterface"
 	"github.com/vennel/vennel/service/ec2/peering"
+	"github.com/vennel/vennel/service/ec2/plan"
 	"github.com/vennel/vennel/service/ec2/routing"
 	"github.com/vennel/vennel/service/ec2/securitygroup"
 	ec2tag "github.com/vennel/vennel/service/ec2/tag"
@@ -59,6 +62,8 @@ type Config struct {
 	Account  string
 	Store    store.Options
 	Fleet    fleet.Config
+	Host     dataplane.Host // carries the private network; nil for none
+	Plan     plan.Options
 	Log      *slog.Logger
 }
 
@@ -68,10 +73,11 @@ type Server struct {
 	Mux *wire.Mux
 	CA  *wire.CA
 
-	db    *store.DB
-	audit *store.Log
-	nodes *fleet.Fleet
-	run   []func(context.Context) error
+	db      *store.DB
+	audit   *store.Log
+	nodes   *fleet.Fleet
+	network *network.Network
+	run     []func(context.Context) error
 }
 
 // names are the files of a data folder that others read.
@@ -158,7 +164,8 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run}
+	s.network = network.New(network.Config{DB: s.db, Host: cfg.Host, Plan: cfg.Plan, Log: cfg.Log})
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run}
 	return s, nil
 }
 

@@ -5,6 +5,7 @@ package memnet
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 )
 
@@ -39,9 +40,15 @@ func (l *Listener) Addr() net.Addr { return addr{} }
 
 // Dial connects to the listener; the address is of no matter.
 func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	here := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1)
+	return l.DialAs(ctx, here, here)
+}
+
+// DialAs connects from one address to another, as the accepting side sees them.
+func (l *Listener) DialAs(ctx context.Context, from, to netip.AddrPort) (net.Conn, error) {
 	server, client := net.Pipe()
 	select {
-	case l.accept <- conn{server}:
+	case l.accept <- conn{server, from, to}:
 		return client, nil
 	case <-l.done:
 		return nil, net.ErrClosed
@@ -50,11 +57,17 @@ func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// conn is a pipe that says where it comes from as a TCP connection would.
-type conn struct{ net.Conn }
+// conn is a pipe that says where it comes from and goes to as a TCP connection would.
+type conn struct {
+	net.Conn
+	from, to netip.AddrPort
+}
 
-// RemoteAddr is a loopback address.
-func (conn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+// RemoteAddr is where it comes from.
+func (c conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.from) }
+
+// LocalAddr is where it goes to.
+func (c conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.to) }
 
 // addr is the address of a listener in memory.
 type addr struct{}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -127,7 +128,9 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 	if err != nil {
 		return err
 	}
-	n.names.Set(state.Names(&n.Plan))
+	if err := n.names.Set(state.Names(&n.Plan)); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	n.current, n.status = cfg, status
 	n.mu.Unlock()
@@ -135,8 +138,8 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 }
 
 // dial asks another server from an outbound Resolver endpoint.
-func (n *Network) dial(ctx context.Context, call dataplane.Call) (net.Conn, error) {
-	return n.Host.Dial(ctx, call)
+func (n *Network) dial(ctx context.Context, vpc string, from netip.Addr, protocol string, to netip.AddrPort) (net.Conn, error) {
+	return n.Host.Dial(ctx, dataplane.Call{VPC: vpc, From: from, Network: protocol, To: to})
 }
 
 // keepFlows keeps the records of flow logs. A reader that failed begins again.

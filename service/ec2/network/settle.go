@@ -35,7 +35,7 @@ func settle(ctx context.Context, db *store.DB, s *plan.State, status dataplane.S
 	add(turn(ctx, resource.VPCs, s.VPCs, func(id string, v *resource.VPC) outcome { return state(&v.State, why[id]) }))
 	add(turn(ctx, resource.Subnets, s.Subnets, func(id string, v *resource.Subnet) outcome { return state(&v.State, why[id]) }))
 	add(turn(ctx, resource.NetworkInterfaces, s.Interfaces, func(id string, v *resource.NetworkInterface) outcome {
-		if api.Or(v.Status, "") != ec2.NetworkInterfaceStatusPending || why[id] != "" {
+		if api.Or(v.Status, "") != "pending" || why[id] != "" {
 			return stays
 		}
 		v.Status = new(ec2.NetworkInterfaceStatusAvailable)

@@ -1,0 +1,183 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Boot is what the first process of a lab's machine starts, in the place of cloud-init and systemd: it runs the instance's
+// user data at the first boot, and keeps an agent running.
+type Boot struct {
+	Agent  string `enum:"vennel,official,none" default:"vennel" help:"Which agent."`
+	Folder string `default:"/opt/amazon/ssm" help:"The folder of the official agent's programs."`
+	State  string `default:"/var/lib/vennel" help:"The folder that keeps what has been done."`
+	ID     string `name:"id" env:"VENNEL_ACTIVATION_ID" help:"A hybrid activation, for a machine that is no instance."`
+	Code   string `env:"VENNEL_ACTIVATION_CODE" help:"Its code."`
+	Region string `env:"VENNEL_REGION" help:"Its Region."`
+}
+
+// bootPatience is how long the machine's metadata may take to answer.
+const bootPatience = 30 * time.Second
+
+// Run boots. It ends when the machine does.
+func (b *Boot) Run(ctx context.Context, s Streams) error {
+	if err := os.MkdirAll(b.State, 0o700); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if b.ID == "" {
+		g.Go(func() error {
+			if err := b.userData(ctx, s); err != nil && ctx.Err() == nil {
+				fmt.Fprintln(s.Err, "boot: user data:", err) // as on a real machine, the rest goes on
+			}
+			return nil
+		})
+	}
+	if b.Agent != "none" {
+		g.Go(func() error { return b.keepAgent(ctx, s) })
+	}
+	g.Go(func() error { <-ctx.Done(); return nil })
+	return g.Wait()
+}
+
+// userData runs the instance's user data, once in its life, as a script. source: userguide, "Run commands at launch"
+func (b *Boot) userData(ctx context.Context, s Streams) error {
+	id, _, err := metadata(ctx, "meta-data/instance-id")
+	if err != nil {
+		return err
+	}
+	done := filepath.Join(b.State, "user-data-"+filepath.Base(id))
+	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	script, found, err := metadata(ctx, "user-data")
+	if err != nil || !found {
+		return err
+	}
+	if !strings.HasPrefix(script, "#!") {
+		return errors.New("it is no script that begins with #!, and nothing else is understood here")
+	}
+	file := filepath.Join(b.State, "user-data")
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(done, nil, 0o600); err != nil {
+		return err
+	}
+	run := exec.CommandContext(ctx, file)
+	run.Dir, run.Stdout, run.Stderr = "/", s.Out, s.Err
+	return run.Run()
+}
+
+// metadata reads a path of the instance's metadata, when it is there, once the service answers.
+func metadata(ctx context.Context, path string) (text string, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, bootPatience)
+	defer cancel()
+	const base = "http://169.254.169.254/latest/"
+	ask := func(method, path string, header ...string) (string, int, error) {
+		r, err := http.NewRequestWithContext(ctx, method, base+path, nil)
+		if err != nil {
+			return "", 0, err
+		}
+		r.Header.Set(header[0], header[1])
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			return "", 0, err
+		}
+		defer func() { _ = answer.Body.Close() }() // it has been read
+		body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+		return string(body), answer.StatusCode, err
+	}
+	for {
+		token, status, err := ask(http.MethodPut, "api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
+		if err == nil && status == http.StatusOK {
+			text, status, err = ask(http.MethodGet, path, "X-Aws-Ec2-Metadata-Token", token)
+		}
+		switch {
+		case err == nil && status == http.StatusOK:
+			return text, true, nil
+		case err == nil && status == http.StatusNotFound:
+			return "", false, nil
+		case err == nil && status == http.StatusForbidden:
+			return "", false, errors.New("the instance's metadata are turned off")
+		}
+		select {
+		case <-ctx.Done():
+			return "", false, errors.Join(fmt.Errorf("the metadata service does not answer (status %d)", status), err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// The waits before an agent that has ended is started again.
+const (
+	firstRestart = time.Second
+	lastRestart  = 30 * time.Second
+)
+
+// keepAgent registers the machine when it is no instance, and keeps its agent running.
+func (b *Boot) keepAgent(ctx context.Context, s Streams) error {
+	register, run, err := b.commands()
+	if err != nil {
+		return err
+	}
+	start := func(argv []string) error {
+		c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+		c.WaitDelay = stopTime
+		c.Env = append(os.Environ(), "HOME=/root")
+		c.Stdout, c.Stderr = s.Out, s.Err
+		return c.Run()
+	}
+	registered := filepath.Join(b.State, "registered")
+	for wait := firstRestart; ctx.Err() == nil; {
+		began := time.Now()
+		_, err := os.Stat(registered)
+		if b.ID != "" && err != nil {
+			if err = start(register); err == nil {
+				err = os.WriteFile(registered, nil, 0o600)
+			}
+		} else {
+			err = start(run)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err == nil && b.ID != "" && time.Since(began) < lastRestart {
+			continue // it has registered
+		}
+		fmt.Fprintf(s.Err, "boot: the agent has ended (%v); it starts again in %s\n", err, wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		if wait = min(2*wait, lastRestart); time.Since(began) > time.Minute {
+			wait = firstRestart
+		}
+	}
+	return nil
+}
+
+// commands are what registers and what runs the agent.
+func (b *Boot) commands() (register, run []string, err error) {
+	if b.Agent == "official" {
+		program := filepath.Join(b.Folder, "amazon-ssm-agent")
+		// It reads the code from its arguments only; here they are seen by this machine alone.
+		return []string{program, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"}, []string{program}, nil
+	}
+	self, err := os.Executable()
+	state := filepath.Join(b.State, "agent")
+	return []string{self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"},
+		[]string{self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"}, err
+}
