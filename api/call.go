@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rsa"
 	"net/netip"
 	"sync"
 	"time"
@@ -22,6 +23,10 @@ type Call struct {
 	UserAgent string
 	TLS       bool
 	TokenTime time.Time // when the session's credentials were issued; zero for long-lived keys
+
+	// Countersigned checks that a request which somebody signed was signed by a managed node's own key as well. It is nil for
+	// operations of which no node may prove itself.
+	Countersigned func(*rsa.PublicKey) error
 
 	mu        sync.Mutex
 	decisions []Decision // guarded by mu

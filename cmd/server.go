@@ -46,6 +46,7 @@ import (
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/setting"
 	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/service/ssmmessages"
 	"github.com/vennel/vennel/service/sts"
@@ -56,15 +57,16 @@ import (
 
 // Config is what a server is made of.
 type Config struct {
-	Data     string // folder
-	Database string // URL; "" is SQLite in the folder
-	Region   string
-	Account  string
-	Store    store.Options
-	Fleet    fleet.Config
-	Host     dataplane.Host // carries the private network; nil for none
-	Plan     plan.Options
-	Log      *slog.Logger
+	Data      string // folder
+	Database  string // URL; "" is SQLite in the folder
+	Region    string
+	Account   string
+	Store     store.Options
+	Fleet     fleet.Config
+	Instances fleet.Instances // of EC2; nil for none
+	Host      dataplane.Host // carries the private network; nil for none
+	Plan      plan.Options
+	Log       *slog.Logger
 }
 
 // Server is all services, wired up. Reading OpenServer from top to bottom is reading how they hang
@@ -72,6 +74,7 @@ type Config struct {
 type Server struct {
 	Mux *wire.Mux
 	CA  *wire.CA
+	IAM *iam.IAM
 
 	db      *store.DB
 	audit   *store.Log
@@ -112,6 +115,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	identity := iam.New(s.db, master, cfg.Log)
+	s.IAM = identity
 	if err := identity.CheckKey(ctx); err != nil {
 		if keyless != nil {
 			err = errors.Join(err, os.Remove(filepath.Join(cfg.Data, keyFile))) // it was made just now, and is not the one
@@ -125,13 +129,14 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	trail := cloudtrail.New(s.audit, cfg.Account, cfg.Log)
-	nodes := fleet.New(s.db, identity, cfg.Fleet, cfg.Log)
+	nodes := fleet.New(s.db, identity, cfg.Instances, cfg.Fleet, cfg.Log)
 	s.nodes = nodes
 	commands := command.New(s.db, identity, nodes, cfg.Log)
 	tags := tag.New(s.db, map[string]tag.Resource{
 		document.KindDocument: {ARN: document.ARN, Exists: document.Exists},
 		fleet.KindNode:        {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
+	settings := setting.New(s.db, map[string]setting.Kind{fleet.DefaultRole: fleet.DefaultRoleSetting()})
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
@@ -154,7 +159,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			logsapi.Service(logsapi.Unimplemented{}),
 			resolverapi.Service(resolverapi.Unimplemented{}),
 			s3api.Service(s3api.Unimplemented{}),
-			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Tags: tags}),
+			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Settings: settings, Tags: tags}),
 			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, master, cfg.Log)),
 			stsapi.Service(sts.New(s.db, identity)),
 		},
@@ -176,6 +181,11 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Go(func() error { return run(ctx) })
 	}
 	return g.Wait()
+}
+
+// Update changes what is kept, in one transaction, for neighbours of the services.
+func (s *Server) Update(ctx context.Context, change func(*store.Tx) error) error {
+	return s.db.Update(ctx, change)
 }
 
 // Close ends what OpenServer opened, after Run has returned.

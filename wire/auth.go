@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"net/http"
@@ -77,6 +78,9 @@ func (m *Mux) verify(ctx context.Context, rq *request) error {
 		return err
 	}
 	rq.call.Principal, rq.call.Account = principal, principal.AccountID()
+	if auth == authNode {
+		rq.call.Countersigned = func(key *rsa.PublicKey) error { return rq.sig.VerifyAsymmetricKey(rq.Request, key) }
+	}
 	return nil
 }
 

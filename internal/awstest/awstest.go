@@ -32,17 +32,21 @@ const (
 
 // World is a running server.
 type World struct {
-	T     testing.TB
-	Admin Keys
-	HTTP  *http.Client
+	T         testing.TB
+	Admin     Keys
+	HTTP      *http.Client
+	Instances *Instances // of EC2
 
 	data, database string
 	config         cmd.Config
 	listener       *memnet.Listener
 	stop           context.CancelFunc
 	stopped        chan error
+	server         *cmd.Server
 	services       []api.Service
 	nodeRole       bool // it has been made
+	instanceRole   bool // it has been made
+	made           int  // instances
 }
 
 // Keys are somebody's credentials; the zero value signs nothing.
@@ -54,9 +58,9 @@ func New(t testing.TB) *World { return NewWith(t, fleet.Config{}) }
 // NewWith starts a server with settings.
 func NewWith(t testing.TB, nodes fleet.Config) *World {
 	t.Helper()
-	w := &World{T: t, data: t.TempDir(), database: storetest.URL(t)}
+	w := &World{T: t, Instances: new(Instances), data: t.TempDir(), database: storetest.URL(t)}
 	w.config = cmd.Config{
-		Data: w.data, Database: w.database, Region: Region, Account: Account, Fleet: nodes, Store: store.Options{RunTwice: true, Watch: time.Minute},
+		Data: w.data, Database: w.database, Region: Region, Account: Account, Fleet: nodes, Instances: w.Instances, Store: store.Options{RunTwice: true, Watch: time.Minute},
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 	w.HTTP = &http.Client{Transport: &http.Transport{
@@ -84,7 +88,7 @@ func (w *World) Start() {
 		stop()
 		w.T.Fatal(err)
 	}
-	w.services = server.Mux.Services
+	w.server, w.services = server, server.Mux.Services
 	w.listener = memnet.Listen()
 	w.stop, w.stopped = stop, make(chan error, 1)
 	web := &http.Server{Handler: server.Mux, BaseContext: func(net.Listener) context.Context { return ctx }}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Node struct {
 	ID string
 
 	w       *World
+	role    string // of an instance's profile
 	config  NodeConfig
 	key     *rsa.PrivateKey
 	keys    Keys
@@ -93,7 +95,7 @@ func (w *World) Register(c NodeConfig) *Node {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	n := &Node{w: w, config: c, key: key, frames: make(chan *api.Message, 64), jobs: make(chan Job, 64), pongs: make(chan struct{}, 1)}
+	n := newNode(w, c, key)
 	out := new(ssm.RegisterManagedInstanceOutput)
 	err = w.Client("ssm", Keys{}).Call(w.T.Context(), "RegisterManagedInstance", &ssm.RegisterManagedInstanceInput{
 		ActivationCode: activation.ActivationCode, ActivationId: activation.ActivationId, Fingerprint: fingerprint, PublicKey: publicKey(key),
@@ -106,6 +108,11 @@ func (w *World) Register(c NodeConfig) *Node {
 	n.Token()
 	w.T.Cleanup(n.Drop)
 	return n
+}
+
+// newNode is a node that has no id yet.
+func newNode(w *World, c NodeConfig, key *rsa.PrivateKey) *Node {
+	return &Node{w: w, config: c, key: key, frames: make(chan *api.Message, 64), jobs: make(chan Job, 64), pongs: make(chan struct{}, 1)}
 }
 
 // fingerprint is that of all simulated nodes.
@@ -145,6 +152,10 @@ func (n *Node) SignedByKey(operation string, in, out any) error {
 // Token gets the node its credentials.
 func (n *Node) Token() {
 	n.w.T.Helper()
+	if strings.HasPrefix(n.ID, "i-") {
+		n.keys = n.profileToken()
+		return
+	}
 	out := new(ssm.RequestManagedInstanceRoleTokenOutput)
 	if err := n.SignedByKey("RequestManagedInstanceRoleToken", &ssm.RequestManagedInstanceRoleTokenInput{Fingerprint: fingerprint}, out); err != nil {
 		n.w.T.Fatal(err)

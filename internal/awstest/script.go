@@ -36,6 +36,8 @@ import (
 //	as NAME                           calls as that user; admin and nobody are there from the start
 //	node NAME {TAGS}                  makes a simulated node, connected and online; $NAME is its id
 //	node NAME ec2messages {TAGS}      the same on the older line
+//	instance NAME {TAGS}              makes a simulated node that is an EC2 instance, connected and online
+//	state NAME STATE                  the instance is stopped, running or terminated
 //	job NAME                          waits for the next job of a node, and keeps its content
 //	reply NAME JSON                   the node answers its last job; so do ack NAME CODE and quiet NAME
 //	drop NAME, connect NAME           the node's line ends, or begins again
@@ -183,7 +185,9 @@ func (s *script) run(text string) error {
 		}
 	case "node":
 		return s.node(one, strings.TrimSpace(two+" "+three))
-	case "job", "reply", "ack", "quiet", "drop", "connect", "ping":
+	case "instance":
+		return s.instance(one, strings.TrimSpace(two+" "+three))
+	case "state", "job", "reply", "ack", "quiet", "drop", "connect", "ping":
 		return s.talk(verb, one, strings.TrimSpace(two+" "+three))
 	default:
 		return fmt.Errorf("there is no command %s", verb)
@@ -403,6 +407,21 @@ func (s *script) node(name, rest string) error {
 	return nil
 }
 
+// instance makes a simulated node that is an EC2 instance.
+func (s *script) instance(name, rest string) error {
+	tags := map[string]string{}
+	if rest != "" {
+		if err := json.Unmarshal([]byte(rest), &tags); err != nil {
+			return err
+		}
+	}
+	n := s.w.Instance(s.w.InstanceRole(), tags)
+	n.Ping()
+	n.Connect()
+	s.nodes[name], s.names[strings.ToUpper(name)] = n, n.ID
+	return nil
+}
+
 // talk lets a node take or answer a job.
 func (s *script) talk(verb, name, rest string) error {
 	n := s.nodes[name]
@@ -420,6 +439,9 @@ func (s *script) talk(verb, name, rest string) error {
 			return err
 		}
 		return s.keep(text)
+	case "state":
+		n.SetState(rest)
+		return nil
 	case "ack":
 		return n.Ack(rest)
 	case "drop":

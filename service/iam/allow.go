@@ -223,8 +223,9 @@ func (p *Principal) key(name string) []string {
 		if !p.issued.IsZero() {
 			return one(p.issued.UTC().Format("2006-01-02T15:04:05Z"))
 		}
-	case "ssm:sourceinstancearn", "ec2:sourceinstancearn":
-		return one(p.source)
+	}
+	if p.made != nil {
+		return one(p.made.Keys[name])
 	}
 	return nil
 }

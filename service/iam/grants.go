@@ -49,6 +49,10 @@ func (i *IAM) grantsOf(ctx context.Context, id string) (*grants, error) {
 
 // load reads an entity with its policies and those of its groups.
 func (i *IAM) load(ctx context.Context, tx *store.Tx, id string, g *grants) error {
+	if e, ok := identity(id); ok {
+		g.entity, g.exists = *e, true
+		return nil
+	}
 	e, ok, err := row(rows.New(tx).GetEntityByID(ctx, id))
 	if !ok {
 		return err

@@ -22,9 +22,14 @@ func FindRole(ctx context.Context, tx *store.Tx, account, name string) (*Role, b
 	if !ok {
 		return nil, false, err
 	}
+	return newRole(e), true, nil
+}
+
+// newRole makes a Role of its entity.
+func newRole(e *entity) *Role {
 	return &Role{
 		Name: e.Name, ARN: entityARN(e), ID: e.ID, Trust: e.Trust, MaxSession: time.Duration(e.MaxSession) * time.Second, account: e.Account,
-	}, true, nil
+	}
 }
 
 // Trusts asks whether a role's trust policy lets a service assume it, on behalf of what it acts

@@ -28,6 +28,7 @@ type session struct {
 	Lasting  []string          `json:"l,omitempty"` // the names of the tags that sessions made by this one inherit
 	Identity string            `json:"d,omitempty"` // the source identity
 	Source   string            `json:"r,omitempty"` // ARN of the node it was issued to
+	Keys     map[string]string `json:"c,omitempty"` // condition keys, in lower case, that every call with it has
 	Issued   int64             `json:"b"`           // seconds
 	Expires  int64             `json:"e"`
 }
@@ -38,9 +39,10 @@ type SessionSpec struct {
 	Policies []string // session policies that have been parsed
 	Managed  []string // ARNs of managed policies that limit it too; CheckManaged has seen them
 	Tags     map[string]string
-	Lasting  []string // the names of the tags that are transitive
-	Identity string   // the source identity
-	Source   string   // ARN of the node it is issued to
+	Lasting  []string          // the names of the tags that are transitive
+	Identity string            // the source identity
+	Source   string            // ARN of the node it is issued to
+	Keys     map[string]string // condition keys that every call with it has; names in lower case
 	Duration time.Duration
 }
 
@@ -49,7 +51,7 @@ type SessionSpec struct {
 func (i *IAM) NewSession(r *Role, spec SessionSpec) (*Credentials, error) {
 	s := session{
 		Owner: r.ID, Name: spec.Name, Policies: spec.Policies, Managed: spec.Managed, Tags: spec.Tags, Lasting: spec.Lasting, Identity: spec.Identity,
-		Source: spec.Source,
+		Source: spec.Source, Keys: spec.Keys,
 	}
 	return i.seal(s, time.Now(), spec.Duration)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm/command/internal/rows"
 	"github.com/vennel/vennel/service/ssm/fleet"
-	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/store"
 )
 
@@ -34,7 +33,7 @@ func (c *Commands) expand(ctx context.Context, l *ledger, cmd *rows.SsmCommand) 
 	if err != nil {
 		return err
 	}
-	list, last, err := candidates(ctx, l.tx, cmd, &p.request, int(c.chunk))
+	list, last, err := c.candidates(ctx, l.tx, cmd, &p.request, int(c.chunk))
 	if err != nil {
 		return err
 	}
@@ -97,8 +96,8 @@ func (l *ledger) release(ctx context.Context, i *rows.SsmInvocation) error {
 
 // candidates gives the next nodes that a command's targets name, in order of their ids, and the last
 // node looked at; "" when there are no more.
-func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (list []candidate, last string, err error) {
-	ids, last, err := named(ctx, tx, cmd, r, chunk)
+func (c *Commands) candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (list []candidate, last string, err error) {
+	ids, last, err := c.named(ctx, tx, cmd, r, chunk)
 	if err != nil {
 		return nil, "", err
 	}
@@ -110,7 +109,7 @@ func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *requ
 		if !ok {
 			continue
 		}
-		tags, err := fleet.Tags(ctx, tx, cmd.Account, cmd.Region, id)
+		tags, err := c.fleet.Tags(ctx, tx, cmd.Account, cmd.Region, id)
 		if err != nil {
 			return nil, "", err
 		}
@@ -123,7 +122,7 @@ func candidates(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *requ
 
 // named gives a chunk of ids that may meet the targets: those named, or those with the tag of the
 // first target.
-func named(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (ids []string, last string, err error) {
+func (c *Commands) named(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, chunk int) (ids []string, last string, err error) {
 	if len(r.InstanceIDs) > 0 {
 		return r.InstanceIDs, "", nil
 	}
@@ -132,15 +131,13 @@ func named(ctx context.Context, tx *store.Tx, cmd *rows.SsmCommand, r *request, 
 	if key == "InstanceIds" {
 		return first.Values, "", nil
 	}
-	of := tag.Target{Account: cmd.Account, Region: cmd.Region, Kind: fleet.KindNode}
 	name, byValue := strings.CutPrefix(key, "tag:")
 	for _, value := range first.Values {
-		var found []string
+		key, of := value, (*string)(nil)
 		if byValue {
-			found, err = tag.Find(ctx, tx, of, name, value, cmd.CursorNode, chunk)
-		} else {
-			found, err = tag.FindKey(ctx, tx, of, value, cmd.CursorNode, chunk)
+			key, of = name, &value
 		}
+		found, err := c.fleet.Tagged(ctx, tx, cmd.Account, cmd.Region, key, of, cmd.CursorNode, chunk)
 		if err != nil {
 			return nil, "", err
 		}

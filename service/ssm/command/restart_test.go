@@ -85,7 +85,7 @@ func (h *halting) open() {
 	_, admin, err := h.identity.Lookup(plain, keys.AccessKeyID, "")
 	h.must(err)
 	h.admin = &api.Call{Time: time.Now(), Service: "ssm", Region: awstest.Region, Account: awstest.Account, Principal: admin}
-	h.fleet = fleet.New(h.db, h.identity, fleet.Config{}, log)
+	h.fleet = fleet.New(h.db, h.identity, nil, fleet.Config{}, log)
 	h.Commands = command.New(h.db, h.identity, h.fleet, log)
 	h.SetChunk(1)
 }

@@ -50,7 +50,7 @@ func (c *Commands) SendCommand(ctx context.Context, in *ssm.SendCommandInput) (*
 	out := new(ssm.SendCommandOutput)
 	err = c.db.Update(ctx, func(tx *store.Tx) error {
 		doc, err := document.Resolve(ctx, tx, call.Account, call.Region, in.DocumentName, api.Or(in.DocumentVersion, ""))
-		if err := allow(ctx, tx, in, doc); err != nil {
+		if err := c.allow(ctx, tx, in, doc); err != nil {
 			return err
 		}
 		if err := checkTargets(in); err != nil {
@@ -158,7 +158,7 @@ func checkReferences(values map[string]any) error {
 
 // allow asks whether the caller may use the document, every named node, and the bucket. Nodes found
 // by tags are asked for one by one when they are found. doc is nil when there is no such document.
-func allow(ctx context.Context, tx *store.Tx, in *ssm.SendCommandInput, doc *document.Content) error {
+func (c *Commands) allow(ctx context.Context, tx *store.Tx, in *ssm.SendCommandInput, doc *document.Content) error {
 	call := api.CallFrom(ctx)
 	const action = "ssm:SendCommand"
 	_, arn := document.Name(call.Account, call.Region, in.DocumentName)
@@ -170,7 +170,7 @@ func allow(ctx context.Context, tx *store.Tx, in *ssm.SendCommandInput, doc *doc
 		return err
 	}
 	for _, id := range in.InstanceIds {
-		tags, err := fleet.Tags(ctx, tx, call.Account, call.Region, id)
+		tags, err := c.fleet.Tags(ctx, tx, call.Account, call.Region, id)
 		if err != nil {
 			return err
 		}

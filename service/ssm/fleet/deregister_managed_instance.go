@@ -6,16 +6,15 @@ import (
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/service/iam"
-	"github.com/vennel/vennel/service/ssm/fleet/internal/rows"
-	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/store"
 )
 
-// DeregisterManagedInstance removes a node, with its tags and its mail, and ends its connection.
+// DeregisterManagedInstance removes a hybrid node, with its tags and its mail, and ends its connection. The model has no instances of EC2
+// here: they are nodes until they are terminated.
 func (f *Fleet) DeregisterManagedInstance(ctx context.Context, in *ssm.DeregisterManagedInstanceInput) (*ssm.DeregisterManagedInstanceOutput, error) {
 	call := api.CallFrom(ctx)
 	err := f.db.Update(ctx, func(tx *store.Tx) error {
-		tags, err := Tags(ctx, tx, call.Account, call.Region, in.InstanceId)
+		tags, err := f.Tags(ctx, tx, call.Account, call.Region, in.InstanceId)
 		if err != nil {
 			return err
 		}
@@ -23,25 +22,13 @@ func (f *Fleet) DeregisterManagedInstance(ctx context.Context, in *ssm.Deregiste
 		if err := iam.Allow(ctx, "ssm:DeregisterManagedInstance", arn, iam.ResourceTags(tags)); err != nil {
 			return err
 		}
-		q := rows.New(tx)
-		n, err := q.DeleteNode(ctx, rows.DeleteNodeParams{ID: in.InstanceId, Account: call.Account, Region: call.Region})
-		if err != nil {
+		if _, ok, err := Find(ctx, tx, call.Account, call.Region, in.InstanceId); err != nil {
 			return err
-		}
-		if n == 0 {
+		} else if !ok {
 			return noInstance(in.InstanceId)
 		}
-		if err := q.DeletePresence(ctx, in.InstanceId); err != nil {
-			return err
-		}
-		if err := q.DeleteMailbox(ctx, in.InstanceId); err != nil {
-			return err
-		}
-		return tag.Drop(ctx, tx, tag.Target{Account: call.Account, Region: call.Region, Kind: KindNode, ID: in.InstanceId})
+		_, err = Forget(ctx, tx, in.InstanceId)
+		return err
 	})
-	if err == nil {
-		f.presence.forget(in.InstanceId)
-		f.hangUp(in.InstanceId, "the managed node has been deregistered")
-	}
 	return &ssm.DeregisterManagedInstanceOutput{}, err
 }

@@ -29,18 +29,20 @@ func (f *Fleet) DescribeInstanceInformation(ctx context.Context, in *ssm.Describ
 		return nil, err
 	}
 	out := &ssm.DescribeInstanceInformationOutput{InstanceInformationList: []ssm.InstanceInformation{}}
-	nodes, next, err := f.search(ctx, filters, api.Or(in.NextToken, ""), int(api.Or(in.MaxResults, 50)))
+	nodes, next, err := f.search(ctx, filters, api.Or(in.NextToken, ""), int(api.Or(in.MaxResults, 50)), false)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range nodes {
+	for i := range nodes {
+		n := &nodes[i]
+		resource, source := n.is()
 		out.InstanceInformationList = append(out.InstanceInformationList, ssm.InstanceInformation{
 			InstanceId: &n.row.ID, PingStatus: new(n.ping()), LastPingDateTime: &n.latest, AgentVersion: api.Given(n.row.AgentVersion),
 			PlatformType: api.Given(n.row.PlatformType), PlatformName: api.Given(n.row.PlatformName),
-			PlatformVersion: api.Given(n.row.PlatformVersion), ActivationId: &n.row.Activation, IamRole: &n.row.Role,
-			RegistrationDate: new(time.UnixMilli(n.row.Registered).UTC()), ResourceType: new(ssm.ResourceTypeManagedInstance),
-			Name: new(n.row.Name), IPAddress: api.Given(n.row.IpAddress), ComputerName: api.Given(n.row.ComputerName),
-			SourceId: &n.row.ID, SourceType: new(ssm.SourceTypeAWSSSMManagedInstance),
+			PlatformVersion: api.Given(n.row.PlatformVersion), ActivationId: hybrid(n, n.row.Activation), IamRole: hybrid(n, n.row.Role),
+			RegistrationDate: hybrid(n, time.UnixMilli(n.row.Registered).UTC()), ResourceType: &resource,
+			Name: hybrid(n, n.row.Name), IPAddress: api.Given(n.row.IpAddress), ComputerName: api.Given(n.row.ComputerName),
+			SourceId: &n.row.ID, SourceType: &source,
 		})
 	}
 	out.NextToken = api.Given(next)

@@ -29,19 +29,25 @@ func (f *Fleet) DescribeInstanceProperties(ctx context.Context, in *ssm.Describe
 		return nil, err
 	}
 	out := &ssm.DescribeInstancePropertiesOutput{InstanceProperties: []ssm.InstanceProperty{}}
-	nodes, next, err := f.search(ctx, filters, api.Or(in.NextToken, ""), int(api.Or(in.MaxResults, 50)))
+	nodes, next, err := f.search(ctx, filters, api.Or(in.NextToken, ""), int(api.Or(in.MaxResults, 50)), true)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range nodes {
-		out.InstanceProperties = append(out.InstanceProperties, ssm.InstanceProperty{
+	for i := range nodes {
+		n := &nodes[i]
+		resource, source := n.is()
+		p := ssm.InstanceProperty{
 			Name: new(n.row.Name), InstanceId: &n.row.ID, IPAddress: api.Given(n.row.IpAddress), PingStatus: new(n.ping()),
 			LastPingDateTime: &n.latest, AgentVersion: api.Given(n.row.AgentVersion), PlatformType: api.Given(n.row.PlatformType),
-			PlatformName: api.Given(n.row.PlatformName), PlatformVersion: api.Given(n.row.PlatformVersion), ActivationId: &n.row.Activation,
-			IamRole: &n.row.Role, RegistrationDate: new(time.UnixMilli(n.row.Registered).UTC()),
-			ResourceType: new(ssm.ResourceTypeManagedInstance), ComputerName: api.Given(n.row.ComputerName), SourceId: &n.row.ID,
-			SourceType: new(ssm.SourceTypeAWSSSMManagedInstance),
-		})
+			PlatformName: api.Given(n.row.PlatformName), PlatformVersion: api.Given(n.row.PlatformVersion), ActivationId: hybrid(n, n.row.Activation),
+			IamRole: hybrid(n, n.row.Role), RegistrationDate: hybrid(n, time.UnixMilli(n.row.Registered).UTC()),
+			ResourceType: &resource, ComputerName: api.Given(n.row.ComputerName), SourceId: &n.row.ID, SourceType: &source,
+		}
+		if i := n.ec2; i != nil {
+			p.InstanceType, p.InstanceState, p.InstanceRole = &i.Type, &i.State, &i.Profile
+			p.KeyName, p.Architecture, p.LaunchTime = &i.KeyName, &i.Architecture, &i.Launched
+		}
+		out.InstanceProperties = append(out.InstanceProperties, p)
 	}
 	out.NextToken = api.Given(next)
 	return out, nil

@@ -14,7 +14,7 @@ func (f *Fleet) GetConnectionStatus(ctx context.Context, in *ssm.GetConnectionSt
 	call := api.CallFrom(ctx)
 	status := ssm.ConnectionStatusNotconnected
 	err := f.db.View(ctx, func(tx *store.Tx) error {
-		tags, err := Tags(ctx, tx, call.Account, call.Region, in.Target)
+		tags, err := f.Tags(ctx, tx, call.Account, call.Region, in.Target)
 		if err != nil {
 			return err
 		}

@@ -9,14 +9,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm/fleet/internal/rows"
-	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/store"
 )
 
@@ -44,25 +42,31 @@ func fromRow(r *rows.SsmNode) Node {
 
 // ARN is the name of a node as policies know it.
 func ARN(region, account, id string) string {
-	if strings.HasPrefix(id, "i-") {
+	if isInstance(id) {
 		return api.ARN("ec2", region, account, "instance/"+id)
 	}
 	return api.ARN("ssm", region, account, "managed-instance/"+id)
 }
 
-// Find gives the node of an account and Region, inside the caller's transaction.
-func Find(ctx context.Context, tx *store.Tx, account, region, id string) (Node, bool, error) {
-	r, err := rows.New(tx).GetNode(ctx, id)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (r.Account != account || r.Region != region) {
-		return Node{}, false, nil
+// find reads a node's row.
+func find(ctx context.Context, q *rows.Queries, id string) (*rows.SsmNode, bool, error) {
+	r, err := q.GetNode(ctx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &r, false, nil
 	}
-	return fromRow(&r), err == nil, err
+	return &r, err == nil, err
 }
 
-// Exists is what the operations on tags ask.
+// Find gives the node of an account and Region, inside the caller's transaction.
+func Find(ctx context.Context, tx *store.Tx, account, region, id string) (Node, bool, error) {
+	r, ok, err := find(ctx, rows.New(tx), id)
+	return fromRow(r), ok && r.Account == account && r.Region == region, err
+}
+
+// Exists is what the operations on tags ask. The tags of an instance are EC2's.
 func Exists(ctx context.Context, tx *store.Tx, account, region, id string) (bool, error) {
 	_, ok, err := Find(ctx, tx, account, region, id)
-	return ok, err
+	return ok && !isInstance(id), err
 }
 
 // After gives the nodes of an account and Region in order of their ids, after an id.
@@ -73,11 +77,6 @@ func After(ctx context.Context, tx *store.Tx, account, region, after string, mos
 		out[i] = fromRow(&list[i])
 	}
 	return out, err
-}
-
-// Tags gives a node's tags.
-func Tags(ctx context.Context, tx *store.Tx, account, region, id string) (map[string]string, error) {
-	return tag.Of(ctx, tx, tag.Target{Account: account, Region: region, Kind: KindNode, ID: id})
 }
 
 // newNodeID makes the id of a hybrid node.

@@ -17,7 +17,7 @@ import (
 // line: neither the database nor the memory keeps it.
 func TestPresenceOfNodesThatAreGone(t *testing.T) {
 	db := storetest.New(t)
-	f := New(db, nil, Config{}, slog.New(slog.DiscardHandler))
+	f := New(db, nil, nil, Config{}, slog.New(slog.DiscardHandler))
 	err := db.Update(t.Context(), func(tx *store.Tx) error {
 		return rows.New(tx).PutNode(t.Context(), rows.PutNodeParams{ID: "mi-here", PublicKey: []byte{1}})
 	})

@@ -24,7 +24,9 @@ VALUES (@id, @account, @region, @activation, @role, @name, @registered, @fingerp
 SELECT * FROM ssm_node WHERE id = @id;
 
 -- name: CountKey :one
-SELECT count(*) FROM ssm_node WHERE public_key = @public_key;
+-- How many others have a key: nodes, or instances besides one.
+SELECT (SELECT count(*) FROM ssm_node n WHERE n.public_key = @public_key)
+     + (SELECT count(*) FROM ssm_instance_key k WHERE k.public_key = @public_key AND k.instance <> @besides);
 
 -- name: SetNodeKey :execrows
 -- Compare and set: the key must still be the one that signed the request.
@@ -40,8 +42,8 @@ SET agent_name = @agent_name, agent_version = @agent_version, agent_status = @ag
     ip_address = @ip_address, channel = @channel
 WHERE id = @id;
 
--- name: DeleteNode :execrows
-DELETE FROM ssm_node WHERE id = @id AND account = @account AND region = @region;
+-- name: DeleteNode :exec
+DELETE FROM ssm_node WHERE id = @id;
 
 -- name: ListNodes :many
 SELECT * FROM ssm_node WHERE account = @account AND region = @region AND id > @after ORDER BY id LIMIT @most;
@@ -100,3 +102,13 @@ DELETE FROM ssm_mailbox WHERE node = @node;
 -- name: ListMailNodes :many
 -- The nodes for which something waits, after a node: for the first look after a start.
 SELECT DISTINCT node FROM ssm_mailbox WHERE taken = FALSE AND node > @after ORDER BY node LIMIT @most;
+
+-- name: PutInstanceKey :execrows
+INSERT INTO ssm_instance_key (instance, public_key) VALUES (@instance, @public_key)
+ON CONFLICT (instance) DO NOTHING;
+
+-- name: GetInstanceKey :one
+SELECT public_key FROM ssm_instance_key WHERE instance = @instance;
+
+-- name: DeleteInstanceKey :exec
+DELETE FROM ssm_instance_key WHERE instance = @instance;

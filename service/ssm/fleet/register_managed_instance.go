@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -17,9 +18,13 @@ import (
 
 // RegisterManagedInstance makes a machine a managed node. The request is not signed: the code and
 // id of an activation prove that the machine may register, and its new key proves it from then on.
+// An EC2 instance registers a key with its instance identity role.
 func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterManagedInstanceInput) (*ssm.RegisterManagedInstanceOutput, error) {
 	call := api.CallFrom(ctx)
 	const action = "ssm:RegisterManagedInstance"
+	if p, ok := call.Principal.(*iam.Principal); ok && in.ActivationId == nil && in.ActivationCode == nil {
+		return f.registerInstance(ctx, p, in)
+	}
 	if in.ActivationId == nil || in.ActivationCode == nil {
 		return nil, iam.Refuse(ctx, action, "*", ssm.ErrInvalidActivation("Registration needs the code and id of an activation"))
 	}
@@ -45,7 +50,7 @@ func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterMan
 		if a.Expires <= now {
 			return iam.Refuse(ctx, action, "*", ssm.ErrActivationExpired("The activation %s has expired", a.ID))
 		}
-		if n, err := q.CountKey(ctx, key); err != nil {
+		if n, err := q.CountKey(ctx, rows.CountKeyParams{PublicKey: key}); err != nil {
 			return err
 		} else if n > 0 {
 			return iam.Refuse(ctx, action, "*", ssm.ErrPublicKeyAlreadyRegistered("The public key is already registered"))
@@ -70,4 +75,52 @@ func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterMan
 		return tag.Put(ctx, tx, tag.Target{Account: a.Account, Region: a.Region, Kind: KindNode, ID: id}, tags)
 	})
 	return &ssm.RegisterManagedInstanceOutput{InstanceId: &id}, err
+}
+
+// registerInstance keeps the key of an EC2 instance, with which it can prove itself when it asks for the credentials of the account's
+// default role. Nobody but the instance itself can do so, and only once; the same key again is a request whose answer was lost.
+func (f *Fleet) registerInstance(ctx context.Context, p *iam.Principal, in *ssm.RegisterManagedInstanceInput) (*ssm.RegisterManagedInstanceOutput, error) {
+	const action = "ssm:RegisterManagedInstance"
+	call := api.CallFrom(ctx)
+	if err := identified(ctx, action, p, in.Fingerprint); err != nil {
+		return nil, err
+	}
+	key, err := decodeKey(in.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	iam.Exempt(ctx, action, "proved by the instance identity role")
+	err = f.db.Update(ctx, func(tx *store.Tx) error {
+		if _, ok, err := f.instance(ctx, tx, call.Account, call.Region, in.Fingerprint); err != nil {
+			return err
+		} else if !ok {
+			return noInstance(in.Fingerprint)
+		}
+		q := rows.New(tx)
+		if n, err := q.CountKey(ctx, rows.CountKeyParams{PublicKey: key, Besides: in.Fingerprint}); err != nil {
+			return err
+		} else if n > 0 {
+			return ssm.ErrPublicKeyAlreadyRegistered("The public key is already registered")
+		}
+		n, err := q.PutInstanceKey(ctx, rows.PutInstanceKeyParams{Instance: in.Fingerprint, PublicKey: key})
+		if err != nil || n > 0 {
+			return err
+		}
+		old, err := q.GetInstanceKey(ctx, in.Fingerprint)
+		if err == nil && !bytes.Equal(old, key) {
+			err = ssm.ErrInstanceAlreadyRegistered("The instance %s is already registered", in.Fingerprint)
+		}
+		return err
+	})
+	return &ssm.RegisterManagedInstanceOutput{InstanceId: &in.Fingerprint}, err
+}
+
+// identified refuses a caller who has not the identity role of the very instance that it speaks of.
+func identified(ctx context.Context, action string, p *iam.Principal, id string) error {
+	call := api.CallFrom(ctx)
+	arn := ARN(call.Region, call.Account, id)
+	if p.Identity() && p.Source() == arn {
+		return nil
+	}
+	return iam.Refuse(ctx, action, arn, api.Errorf(api.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because it is not the identity role of that instance", p.ARN(), action, arn))
 }

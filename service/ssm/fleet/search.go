@@ -25,7 +25,24 @@ type found struct {
 	row    rows.SsmNode
 	latest time.Time
 	online bool
-	tags   map[string]string
+	tags   map[string]string // when they are asked about
+	ec2    *Instance         // of an instance, when it is asked about
+}
+
+// is tells of what type a node is.
+func (n *found) is() (resource, source string) {
+	if isInstance(n.row.ID) {
+		return ssm.ResourceTypeEC2Instance, ssm.SourceTypeAWSEC2Instance
+	}
+	return ssm.ResourceTypeManagedInstance, ssm.SourceTypeAWSSSMManagedInstance
+}
+
+// hybrid is something that only nodes have that are no instances of EC2.
+func hybrid[T any](n *found, value T) *T {
+	if isInstance(n.row.ID) {
+		return nil
+	}
+	return &value
 }
 
 // ping is the status of a node as AWS names it. Inactive is no longer used there.
@@ -73,8 +90,8 @@ func checkFilters(filters []filter, w words) error {
 }
 
 // search finds the nodes that pass all filters, in order of their ids: at most most of them after
-// an id, and where to go on.
-func (f *Fleet) search(ctx context.Context, filters []filter, after string, most int) (nodes []found, next string, err error) {
+// an id, and where to go on. Of instances it gives what EC2 knows, if that is wanted.
+func (f *Fleet) search(ctx context.Context, filters []filter, after string, most int, whole bool) (nodes []found, next string, err error) {
 	call := api.CallFrom(ctx)
 	tagged := slices.ContainsFunc(filters, func(f filter) bool { return strings.HasPrefix(f.key, "tag") })
 	err = f.db.View(ctx, func(tx *store.Tx) error {
@@ -99,8 +116,8 @@ func (f *Fleet) search(ctx context.Context, filters []filter, after string, most
 				if at, heard := f.latest(n.row.ID, seen[n.row.ID]); heard {
 					n.latest, n.online = at, f.online(n.row.ID, at)
 				}
-				if tagged {
-					if n.tags, err = Tags(ctx, tx, call.Account, call.Region, n.row.ID); err != nil {
+				if tagged || whole {
+					if err := f.ask(ctx, tx, &n); err != nil {
 						return err
 					}
 				}
@@ -120,6 +137,20 @@ func (f *Fleet) search(ctx context.Context, filters []filter, after string, most
 		}
 	})
 	return nodes, next, err
+}
+
+// ask finds out what a node does not say of itself.
+func (f *Fleet) ask(ctx context.Context, tx *store.Tx, n *found) error {
+	if !isInstance(n.row.ID) {
+		tags, err := f.Tags(ctx, tx, n.row.Account, n.row.Region, n.row.ID)
+		n.tags = tags
+		return err
+	}
+	i, ok, err := f.instance(ctx, tx, n.row.Account, n.row.Region, n.row.ID)
+	if ok {
+		n.tags, n.ec2, n.row.Name = i.Tags, &i, i.Tags["Name"]
+	}
+	return err
 }
 
 // passes says whether a node passes all filters.
@@ -171,9 +202,11 @@ func (n *found) property(key string) []string {
 	case "IamRole":
 		return []string{n.row.Role}
 	case "ResourceType":
-		return []string{ssm.ResourceTypeManagedInstance}
+		resource, _ := n.is()
+		return []string{resource}
 	case "SourceTypes":
-		return []string{ssm.SourceTypeAWSSSMManagedInstance}
+		_, source := n.is()
+		return []string{source}
 	case "tag-key":
 		var names []string
 		for name := range n.tags {

@@ -2,8 +2,6 @@ package fleet
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
@@ -12,34 +10,56 @@ import (
 )
 
 // UpdateInstanceInformation is a node's heartbeat. The node is written down only when it says
-// something new; what it leaves out stays.
+// something new; what it leaves out stays. An EC2 instance is a node from its first heartbeat on.
 func (f *Fleet) UpdateInstanceInformation(ctx context.Context, in *ssm.UpdateInstanceInformationInput) (*ssm.UpdateInstanceInformationOutput, error) {
 	call := api.CallFrom(ctx)
 	const action = "ssm:UpdateInstanceInformation"
 	if err := AllowNode(ctx, action, ARN(call.Region, call.Account, in.InstanceId), in.InstanceId); err != nil {
 		return nil, err
 	}
-	var old rows.SsmNode
+	var old *rows.SsmNode
+	known := false
 	read := func(tx *store.Tx) (err error) {
-		old, err = rows.New(tx).GetNode(ctx, in.InstanceId)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && (old.Account != call.Account || old.Region != call.Region) {
-			err = noInstance(in.InstanceId)
+		if old, known, err = find(ctx, rows.New(tx), in.InstanceId); err != nil {
+			return err
 		}
-		return err
+		may := known && old.Account == call.Account && old.Region == call.Region
+		if isInstance(in.InstanceId) {
+			if _, may, err = f.instance(ctx, tx, call.Account, call.Region, in.InstanceId); err != nil {
+				return err
+			}
+		}
+		if !may {
+			return noInstance(in.InstanceId)
+		}
+		return nil
 	}
 	if err := f.db.View(ctx, read); err != nil {
 		return nil, err
 	}
-	f.Seen(in.InstanceId, call.Time)
-	if said(&old, in) == information(&old) {
+	if known && said(old, in) == information(old) {
+		f.Seen(in.InstanceId, call.Time)
 		return &ssm.UpdateInstanceInformationOutput{}, nil
 	}
 	err := f.db.Update(ctx, func(tx *store.Tx) error {
 		if err := read(tx); err != nil { // again, for another heartbeat may have come in between
 			return err
 		}
-		return rows.New(tx).SetNodeInformation(ctx, said(&old, in))
+		q := rows.New(tx)
+		if !known {
+			old = &rows.SsmNode{ID: in.InstanceId}
+			err := q.PutNode(ctx, rows.PutNodeParams{
+				ID: in.InstanceId, Account: call.Account, Region: call.Region, Registered: call.Time.UnixMilli(), PublicKey: []byte{},
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return q.SetNodeInformation(ctx, said(old, in))
 	})
+	if err == nil {
+		f.Seen(in.InstanceId, call.Time) // a node by now, which presence is only kept of
+	}
 	return &ssm.UpdateInstanceInformationOutput{}, err
 }
 

@@ -15,7 +15,7 @@ import (
 func (f *Fleet) UpdateManagedInstanceRole(ctx context.Context, in *ssm.UpdateManagedInstanceRoleInput) (*ssm.UpdateManagedInstanceRoleOutput, error) {
 	call := api.CallFrom(ctx)
 	err := f.db.Update(ctx, func(tx *store.Tx) error {
-		tags, err := Tags(ctx, tx, call.Account, call.Region, in.InstanceId)
+		tags, err := f.Tags(ctx, tx, call.Account, call.Region, in.InstanceId)
 		if err != nil {
 			return err
 		}

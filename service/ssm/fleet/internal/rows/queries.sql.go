@@ -10,14 +10,21 @@ import (
 )
 
 const countKey = `-- name: CountKey :one
-SELECT count(*) FROM ssm_node WHERE public_key = $1
+SELECT (SELECT count(*) FROM ssm_node n WHERE n.public_key = $1)
+     + (SELECT count(*) FROM ssm_instance_key k WHERE k.public_key = $1 AND k.instance <> $2)
 `
 
-func (q *Queries) CountKey(ctx context.Context, publicKey []byte) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countKey, publicKey)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+type CountKeyParams struct {
+	PublicKey []byte
+	Besides   string
+}
+
+// How many others have a key: nodes, or instances besides one.
+func (q *Queries) CountKey(ctx context.Context, arg CountKeyParams) (int32, error) {
+	row := q.db.QueryRowContext(ctx, countKey, arg.PublicKey, arg.Besides)
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const countTaken = `-- name: CountTaken :one
@@ -49,6 +56,15 @@ func (q *Queries) DeleteActivation(ctx context.Context, arg DeleteActivationPara
 	return result.RowsAffected()
 }
 
+const deleteInstanceKey = `-- name: DeleteInstanceKey :exec
+DELETE FROM ssm_instance_key WHERE instance = $1
+`
+
+func (q *Queries) DeleteInstanceKey(ctx context.Context, instance string) error {
+	_, err := q.db.ExecContext(ctx, deleteInstanceKey, instance)
+	return err
+}
+
 const deleteMail = `-- name: DeleteMail :execrows
 DELETE FROM ssm_mailbox WHERE node = $1 AND job = $2
 `
@@ -75,22 +91,13 @@ func (q *Queries) DeleteMailbox(ctx context.Context, node string) error {
 	return err
 }
 
-const deleteNode = `-- name: DeleteNode :execrows
-DELETE FROM ssm_node WHERE id = $1 AND account = $2 AND region = $3
+const deleteNode = `-- name: DeleteNode :exec
+DELETE FROM ssm_node WHERE id = $1
 `
 
-type DeleteNodeParams struct {
-	ID      string
-	Account string
-	Region  string
-}
-
-func (q *Queries) DeleteNode(ctx context.Context, arg DeleteNodeParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deleteNode, arg.ID, arg.Account, arg.Region)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (q *Queries) DeleteNode(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, deleteNode, id)
+	return err
 }
 
 const deletePresence = `-- name: DeletePresence :exec
@@ -154,6 +161,17 @@ func (q *Queries) GetActivation(ctx context.Context, id string) (SsmActivation, 
 		&i.Expires,
 	)
 	return i, err
+}
+
+const getInstanceKey = `-- name: GetInstanceKey :one
+SELECT public_key FROM ssm_instance_key WHERE instance = $1
+`
+
+func (q *Queries) GetInstanceKey(ctx context.Context, instance string) ([]byte, error) {
+	row := q.db.QueryRowContext(ctx, getInstanceKey, instance)
+	var public_key []byte
+	err := row.Scan(&public_key)
+	return public_key, err
 }
 
 const getMessage = `-- name: GetMessage :one
@@ -484,6 +502,24 @@ func (q *Queries) PutActivation(ctx context.Context, arg PutActivationParams) er
 		arg.Expires,
 	)
 	return err
+}
+
+const putInstanceKey = `-- name: PutInstanceKey :execrows
+INSERT INTO ssm_instance_key (instance, public_key) VALUES ($1, $2)
+ON CONFLICT (instance) DO NOTHING
+`
+
+type PutInstanceKeyParams struct {
+	Instance  string
+	PublicKey []byte
+}
+
+func (q *Queries) PutInstanceKey(ctx context.Context, arg PutInstanceKeyParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, putInstanceKey, arg.Instance, arg.PublicKey)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const putMail = `-- name: PutMail :exec
