@@ -64,7 +64,7 @@ type Config struct {
 	Store     store.Options
 	Fleet     fleet.Config
 	Instances fleet.Instances // of EC2; nil for none
-	Host      dataplane.Host // carries the private network; nil for none
+	Host      dataplane.Host  // carries the private network; nil for none
 	Plan      plan.Options
 	Log       *slog.Logger
 }

@@ -1,0 +1,151 @@
+package linux
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dataplane/linux/netns"
+	"github.com/vennel/vennel/dataplane/linux/nft"
+)
+
+// filter is what is known of the packet filter in a namespace.
+type filter struct {
+	conn       *nft.Conn
+	table      *nft.Table // a VPC's
+	text       string     // another's
+	generation uint32     // of the kernel's, when that was put there
+}
+
+// close ends the line to the packet filter.
+func (f *filter) close() error {
+	if f.conn == nil {
+		return nil
+	}
+	return f.conn.Close()
+}
+
+// guard makes the packet filter of a space what it should be. Until it is, nothing new is let in.
+func (h *Host) guard(ctx context.Context, w *work, fail failing) {
+	var err error
+	switch w.kind {
+	case kindVPC:
+		table := nft.New(w.vpc, w.beside)
+		err = w.kernel.filter.set(ctx, w, table, "")
+	case kindNAT, kindSite:
+		err = w.kernel.filter.set(ctx, w, nil, w.text)
+	case kindInternet, kindGuest, kindLaunched:
+	}
+	if err != nil {
+		w.broken = true
+		fail(w, w.id, fmt.Errorf("the packet filter: %w", err))
+	}
+}
+
+// set puts a table or text into the kernel, unless it is there already and nobody has changed anything since.
+func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string) (err error) {
+	if f.conn == nil {
+		if f.conn, err = nft.Open(w.kernel.ns); err != nil {
+			return err
+		}
+	}
+	if w.doubt {
+		generation, err := f.conn.Generation()
+		if err != nil {
+			return err
+		}
+		if generation != f.generation {
+			f.table, f.text = nil, ""
+		}
+	}
+	switch {
+	case table != nil && f.table != nil && f.table.Revision() == table.Revision(), table == nil && f.text == text:
+		return nil
+	case table != nil:
+		same := false // after a start, what has the right name may still have been changed: it is replaced, and that is no change
+		if f.table == nil {
+			revision, _, err := f.conn.Read(ctx)
+			same = err == nil && revision == table.Revision() && f.generation == 0
+		}
+		if !same {
+			w.kernel.changes.Add(1)
+		}
+		err = f.conn.Apply(ctx, f.table, table)
+	default:
+		w.kernel.changes.Add(1)
+		err = load(ctx, w.kernel.ns, text)
+	}
+	f.table, f.text = nil, ""
+	if err != nil {
+		return err
+	}
+	if f.generation, err = f.conn.Generation(); err != nil {
+		return err
+	}
+	f.table, f.text = table, text
+	return nil
+}
+
+// load replaces the packet filter of what is no VPC, in one transaction.
+func load(ctx context.Context, ns *os.File, text string) error {
+	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader("table ip guard\ndelete table ip guard\ntable ip guard {\n" + text + "}\n")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := netns.Run(ns, cmd); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return nil
+}
+
+// natRules is the packet filter of a NAT gateway: it lets out what comes from the VPC, from its own address, and back what
+// answers. Nothing is for itself.
+func natRules(v *dataplane.VPC) string {
+	from := ""
+	for i, r := range v.CIDRs {
+		if i > 0 {
+			from += ", "
+		}
+		from += r.Masked().String()
+	}
+	return fmt.Sprintf(`	chain nat_post {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname "eth0" masquerade
+	}
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state established,related accept
+		ct state invalid drop
+		ip saddr { %s } accept
+	}
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state related,established accept
+	}
+`, from)
+}
+
+// siteRules is the packet filter of a site's router. What its machines send on the internet comes from its public address;
+// from there nothing is let in that answers nothing.
+func siteRules(s *dataplane.Site) string {
+	to := ""
+	if s.Internet.IsValid() {
+		to = fmt.Sprintf("oifname %q ip saddr %s snat to %s", nft.InternetDevice, s.CIDR.Masked(), s.Internet)
+	}
+	return fmt.Sprintf(`	chain nat_post {
+		type nat hook postrouting priority srcnat; policy accept;
+		%s
+	}
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state established,related accept
+		ct state invalid drop
+		iifname "h*" ip saddr %s accept
+		iifname "t*" oifname "h*" accept
+	}
+`, to, s.CIDR.Masked())
+}
