@@ -261,22 +261,22 @@ func TestForwardFailover(t *testing.T) {
 	}
 }
 
-// TestForwardBounds fills a VPC's share with queries for deaf servers: the next forwarded ones get silence, and all else its answer; then
+// TestForwardBounds fills a VPC's share with queries for a deaf server: the next forwarded ones get silence, and all else its answer; then
 // there is room again.
 func TestForwardBounds(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	open, most := map[netip.AddrPort]int{}, map[netip.AddrPort]int{}
+	open, most := 0, 0
 	let := make(chan struct{})
-	targets := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("192.0.2.2:53"), netip.MustParseAddrPort("192.0.2.3:53")}
-	s, to := behind(t, Options{Dial: func(ctx context.Context, _ string, _ netip.Addr, _ string, to netip.AddrPort) (net.Conn, error) {
+	target := netip.MustParseAddrPort("192.0.2.1:53")
+	s, to := behind(t, Options{Dial: func(ctx context.Context, _ string, _ netip.Addr, _ string, _ netip.AddrPort) (net.Conn, error) {
 		mu.Lock()
-		open[to]++
-		most[to] = max(most[to], open[to])
+		open++
+		most = max(most, open)
 		mu.Unlock()
 		defer func() {
 			mu.Lock()
-			open[to]--
+			open--
 			mu.Unlock()
 		}()
 		select {
@@ -285,7 +285,7 @@ func TestForwardBounds(t *testing.T) {
 		case <-let:
 			return nil, syscall.ECONNREFUSED
 		}
-	}}, targets...)
+	}}, target)
 	conn, err := net.Dial("udp", to)
 	if err != nil {
 		t.Fatal(err)
@@ -303,9 +303,14 @@ func TestForwardBounds(t *testing.T) {
 		}
 		return s.lanes[l].asking
 	}
-	for end := time.Now().Add(8 * time.Second); asking(lane{vpc: "v"}) < maxAsking; {
+	dialled := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return most
+	}
+	for end := time.Now().Add(8 * time.Second); asking(lane{vpc: "v"}) < maxAsking || dialled() < maxAskingOf; {
 		if _, err := conn.Write(packet); err != nil || time.Now().After(end) {
-			t.Fatalf("%d are under way: %v", asking(lane{vpc: "v"}), err)
+			t.Fatalf("%d are under way, %d with the server: %v", asking(lane{vpc: "v"}), dialled(), err)
 		}
 	}
 	for range 100 {
@@ -313,7 +318,8 @@ func TestForwardBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if in := exchanged(t, "udp", to, question("here.a.", dns.TypeA)); len(in.Answer) != 1 {
+	// By TCP, for the flood may have filled what the kernel keeps of a UDP socket.
+	if in := exchanged(t, "tcp", to, question("here.a.", dns.TypeA)); len(in.Answer) != 1 {
 		t.Errorf("a private name: %v", in)
 	}
 	if n := asking(lane{vpc: "v"}); n > maxAsking {
@@ -326,12 +332,8 @@ func TestForwardBounds(t *testing.T) {
 		}
 		wait(t.Context(), 10*time.Millisecond)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	for _, target := range targets {
-		if most[target] == 0 || most[target] > maxAskingOf {
-			t.Errorf("%v had %d queries at once", target, most[target])
-		}
+	if n := dialled(); n != maxAskingOf {
+		t.Errorf("the server had %d queries at once", n)
 	}
 	if err := s.Set(Config{}); err != nil {
 		t.Fatal(err)
