@@ -136,7 +136,7 @@ func (s *Server) ask(ctx context.Context, q *query, to netip.AddrPort, try time.
 	}
 	defer s.leave(l)
 	var in *dns.Msg
-	err := error(nil)
+	var err error
 	if !q.tcp {
 		in, err = s.exchange(ctx, q, to, "udp", try)
 	}

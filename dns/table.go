@@ -51,7 +51,7 @@ type node struct {
 	alias    string
 	pointers []string
 	ttl      uint32 // the least of its records
-	star     *node  // the name * under this one, which speaks for names that are not there
+	star     *node  // the name * under this one, if it has records: it speaks for names that are not there
 }
 
 // Compile makes a Config ready, or says what is wrong with it.
@@ -141,6 +141,9 @@ func (z *zone) add(r *Record) error {
 		return errors.New("lives too long")
 	}
 	n := z.grow(r.Name)
+	if strings.HasPrefix(r.Name, "*.") && r.Name != z.name {
+		z.grow(parent(r.Name)).star = n
+	}
 	if filled := n.alias != "" || n.v4 != nil || n.v6 != nil || n.pointers != nil; !filled || r.TTL < n.ttl {
 		n.ttl = r.TTL
 	}
@@ -182,10 +185,7 @@ func (z *zone) grow(name string) *node {
 	}
 	n := new(node)
 	z.nodes[name] = n
-	up := z.grow(parent(name))
-	if strings.HasPrefix(name, "*.") {
-		up.star = n
-	}
+	z.grow(parent(name))
 	return n
 }
 
