@@ -17,15 +17,18 @@ import (
 
 // CLI is the whole command line.
 type CLI struct {
-	Lab     Lab     `cmd:"" help:"Start a server and a node on this machine and try them."`
-	Serve   Serve   `cmd:"" help:"Run the control plane."`
-	Agent   Agent   `cmd:"" help:"Be a managed node."`
-	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
-	Audit   Audit   `cmd:"" help:"Show who did what, and why it was allowed or not."`
-	Backup  Backup  `cmd:"" help:"Write a backup, also while the server runs."`
-	Restore Restore `cmd:"" help:"Restore a backup, also while the server runs."`
-	Boot    Boot    `cmd:"" hidden:"" help:"Boot a machine of the lab; its first process starts this."`
-	Version Version `cmd:"" help:"Print the version."`
+	Lab         Lab         `cmd:"" help:"Start a server and a node on this machine and try them."`
+	Serve       Serve       `cmd:"" help:"Run the control plane."`
+	Agent       Agent       `cmd:"" help:"Be a managed node."`
+	Host        Host        `cmd:"" help:"Carry VPCs on this machine."`
+	Gateway     Gateway     `cmd:"" help:"Carry a VPC endpoint into a network that exists already."`
+	Certificate Certificate `cmd:"" help:"Write the certificate of a host or a gateway."`
+	Env         Env         `cmd:"" help:"Print shell exports for AWS's own tools."`
+	Audit       Audit       `cmd:"" help:"Show who did what, and why it was allowed or not."`
+	Backup      Backup      `cmd:"" help:"Write a backup, also while the server runs."`
+	Restore     Restore     `cmd:"" help:"Restore a backup, also while the server runs."`
+	Boot        Boot        `cmd:"" hidden:"" help:"Boot a machine of the lab; its first process starts this."`
+	Version     Version     `cmd:"" help:"Print the version."`
 }
 
 // Streams are what a command reads and writes; tests give their own.

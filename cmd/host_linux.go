@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -83,20 +81,3 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 
 // localHost is the host whose daemon listens on a unix socket.
 func localHost(path string) (dataplane.Host, error) { return link.Local(path), nil }
-
-// linkConfig is the TLS configuration of whoever dials a control plane.
-func linkConfig(certificate, address string) (*tls.Config, error) {
-	if certificate == "" {
-		return nil, errors.New("--connect needs --certificate; vennel certificate writes one where the control plane is")
-	}
-	pair, err := tls.LoadX509KeyPair(certificate, certificate)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", certificate, err)
-	}
-	config, err := trust(certificate) // the authority's certificate is in it, too
-	if err != nil {
-		return nil, err
-	}
-	config.Certificates, config.MinVersion, config.ServerName = []tls.Certificate{pair}, tls.VersionTLS13, linkName
-	return config, nil
-}

@@ -46,4 +46,5 @@ type Rule struct {
 	Name    string
 	Targets []netip.AddrPort `json:",omitempty"`
 	From    []netip.Addr     `json:",omitempty"` // the addresses of the outbound endpoint that asks
+	VPC     string           `json:",omitempty"` // where that endpoint is, when it is not in the view's own
 }

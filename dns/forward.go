@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -178,7 +179,7 @@ func (s *Server) exchange(ctx context.Context, q *query, to netip.AddrPort, netw
 	if err != nil {
 		return nil, err
 	}
-	conn, err := s.options.Dial(ctx, q.view.vpc, source, network, to)
+	conn, err := s.options.Dial(ctx, cmp.Or(q.finding.place.rule.VPC, q.view.vpc), source, network, to)
 	if err != nil {
 		return nil, err
 	}

@@ -191,8 +191,28 @@ func (x *index) view(v *resource.Record[resource.VPC]) dns.View {
 			out.Rules = append(out.Rules, x.forward(api.Or(l.Data.ResolverRuleId, ""))...)
 		}
 	}
+	if len(out.Rules) > 0 && v.Data.DNSHostnames {
+		for _, name := range autodefined(v.Region) {
+			if !slices.ContainsFunc(out.Rules, func(r dns.Rule) bool { return r.Name == name }) {
+				out.Rules = append(out.Rules, dns.Rule{Name: name})
+			}
+		}
+	}
 	slices.SortFunc(out.Rules, func(a, b dns.Rule) int { return compare(a.Name, b.Name) })
 	return out
+}
+
+// autodefined are the names that a VPC with DNS host names keeps from the rules of shorter ones. source: userguide, "Domain
+// names that Resolver creates autodefined system rules for"
+func autodefined(region string) []string {
+	list := []string{
+		"localhost.", "localdomain.", "127.in-addr.arpa.", "10.in-addr.arpa.", "168.192.in-addr.arpa.", "254.169.254.169.in-addr.arpa.",
+		whole(internalDomain(region)), whole(externalDomain(region)),
+	}
+	for i := 16; i < 32; i++ {
+		list = append(list, fmt.Sprintf("%d.172.in-addr.arpa.", i))
+	}
+	return list
 }
 
 // hosts are the names of a VPC's interfaces, and the way back from addresses to names. With the attribute enableDnsHostnames
@@ -298,7 +318,7 @@ func (x *index) forward(id string) []dns.Rule {
 		}
 		for _, n := range x.Interfaces {
 			if n.Data.Holder == dataplane.Outbound && n.Data.Owner == api.Or(r.Data.ResolverEndpointId, "-") {
-				out.From = append(out.From, addresses(&n.Data)[0])
+				out.From, out.VPC = append(out.From, addresses(&n.Data)[0]), n.VPC
 			}
 		}
 		if len(out.Targets) == 0 {
