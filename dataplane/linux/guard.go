@@ -3,10 +3,13 @@ package linux
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/linux/netns"
@@ -16,9 +19,9 @@ import (
 // filter is what is known of the packet filter in a namespace.
 type filter struct {
 	conn       *nft.Conn
-	table      *nft.Table // a VPC's
-	text       string     // another's
-	generation uint32     // of the kernel's, when that was put there
+	current    atomic.Pointer[nft.Table] // a VPC's
+	text       string                    // another's
+	generation uint32                    // of the kernel's, when that was put there
 }
 
 // close ends the line to the packet filter.
@@ -46,7 +49,8 @@ func (h *Host) guard(ctx context.Context, w *work, fail failing) {
 	}
 }
 
-// set puts a table or text into the kernel, unless it is there already and nobody has changed anything since.
+// set puts a table or text into the kernel, unless it is there already and nobody has changed anything since. After a start
+// nobody knows whether somebody has: what is there is replaced, and that is no change when its marker is the right one.
 func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string) (err error) {
 	if f.conn == nil {
 		if f.conn, err = nft.Open(w.kernel.ns); err != nil {
@@ -59,41 +63,65 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 			return err
 		}
 		if generation != f.generation {
-			f.table, f.text = nil, ""
+			f.current.Store(nil)
+			f.text = ""
 		}
 	}
+	old := f.current.Load()
 	switch {
-	case table != nil && f.table != nil && f.table.Revision() == table.Revision(), table == nil && f.text == text:
+	case table != nil && old != nil && old.Revision() == table.Revision(), table == nil && f.text == text:
 		return nil
 	case table != nil:
-		same := false // after a start, what has the right name may still have been changed: it is replaced, and that is no change
-		if f.table == nil {
-			revision, _, err := f.conn.Read(ctx)
-			same = err == nil && revision == table.Revision() && f.generation == 0
+		revision := ""
+		if f.generation == 0 {
+			revision, _, err = f.conn.Read(ctx)
 		}
-		if !same {
+		if err != nil || revision != table.Revision() {
 			w.kernel.changes.Add(1)
 		}
-		err = f.conn.Apply(ctx, f.table, table)
+		err = f.conn.Apply(ctx, old, table)
 	default:
-		w.kernel.changes.Add(1)
+		if f.generation != 0 || !loaded(ctx, w.kernel.ns, text) {
+			w.kernel.changes.Add(1)
+		}
 		err = load(ctx, w.kernel.ns, text)
 	}
-	f.table, f.text = nil, ""
+	f.text = ""
 	if err != nil {
+		f.current.Store(nil)
 		return err
 	}
+	f.current.Store(table)
 	if f.generation, err = f.conn.Generation(); err != nil {
 		return err
 	}
-	f.table, f.text = table, text
+	f.text = text
 	return nil
+}
+
+// table is the VPC's table that was applied last; an empty one when there is none.
+func (f *filter) table() *nft.Table {
+	if t := f.current.Load(); t != nil {
+		return t
+	}
+	return new(nft.Table)
+}
+
+// marker is the chain that says which text is loaded.
+func marker(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "ver_" + hex.EncodeToString(sum[:16])
+}
+
+// loaded says whether a text's marker is there.
+func loaded(ctx context.Context, ns *os.File, text string) bool {
+	return netns.Run(ns, exec.CommandContext(ctx, "nft", "list", "chain", "ip", "guard", marker(text))) == nil
 }
 
 // load replaces the packet filter of what is no VPC, in one transaction.
 func load(ctx context.Context, ns *os.File, text string) error {
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
-	cmd.Stdin = strings.NewReader("table ip guard\ndelete table ip guard\ntable ip guard {\n" + text + "}\n")
+	cmd.Stdin = strings.NewReader("table ip guard\ndelete table ip guard\ntable ip guard {\n\tchain " + marker(text) + " {\n\t}\n" + text + "}\n")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := netns.Run(ns, cmd); err != nil {

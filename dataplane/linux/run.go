@@ -114,7 +114,7 @@ func (h *Host) repair(ctx context.Context, news <-chan string) error {
 		<-wait.C
 	}
 	doubt := map[string]bool{}
-	everything, waiting := false, false
+	waiting := false
 	pause := gather
 	look := func(after time.Duration) {
 		if !waiting {
@@ -132,41 +132,53 @@ func (h *Host) repair(ctx context.Context, news <-chan string) error {
 		case <-h.machines.Wake():
 			look(gather)
 		case <-full.C:
-			everything = true
-			look(gather)
+			if _, err := h.Repair(ctx); err != nil && ctx.Err() == nil {
+				h.o.Log.Error("what others have changed is not repaired", "error", err)
+			}
 		case <-wait.C:
 			waiting = false
 			began := time.Now()
-			if err := h.again(ctx, doubt, everything); err != nil && ctx.Err() == nil {
+			if err := h.again(ctx, doubt); err != nil && ctx.Err() == nil {
 				h.o.Log.Error("what others have changed is not repaired", "error", err)
 			}
 			clear(doubt)
-			everything = false
 			pause = max(gather, rest*time.Since(began))
 		}
 	}
 }
 
 // again makes the last Config true once more, with some spaces in doubt.
-func (h *Host) again(ctx context.Context, doubt map[string]bool, everything bool) error {
+func (h *Host) again(ctx context.Context, doubt map[string]bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || h.config == nil {
-		return nil
-	}
-	if everything {
-		clear(h.applied)
-		h.swept = false
-	}
 	for id := range doubt {
 		delete(h.applied, id)
 	}
+	_, err := h.once(ctx)
+	return err
+}
+
+// Repair looks at everything in the kernel, puts right what is not as the last Set wanted it, and says how many changes that
+// took.
+func (h *Host) Repair(ctx context.Context) (changes int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.applied)
+	h.swept = false
+	return h.once(ctx)
+}
+
+// once makes the last Config true and says how many changes that took.
+func (h *Host) once(ctx context.Context) (changes int, err error) {
+	if h.closed || h.config == nil {
+		return 0, nil
+	}
 	before := h.changes.Load()
 	status, err := h.converge(ctx)
-	if n := h.changes.Load() - before; n > 0 {
-		h.o.Log.Info("the network is repaired", "changes", n, "failures", len(status.Failures))
+	if changes = int(h.changes.Load() - before); changes > 0 {
+		h.o.Log.Info("the network is repaired", "changes", changes, "failures", len(status.Failures))
 	}
-	return err
+	return changes, err
 }
 
 // Netns opens the network namespace of a VPC, NAT gateway, site or machine, by its id; the internet's side is "internet".

@@ -163,7 +163,7 @@ func environment(name, home, shell string, more []string) []string {
 }
 
 // trust tells OpenSSL, which may look into another place, what the machine trusts.
-func (o *one) trust() []string { return []string{"SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"} }
+func (o *one) trust() []string { return []string{"SSL_CERT_FILE=" + bundle} }
 
 // lookPath finds a program as the command's own shell would.
 func lookPath(name string, env []string, dir string) (string, error) {

@@ -54,6 +54,9 @@ func first() int {
 		files[fd] = os.NewFile(uintptr(fd), "given")
 	}
 	files[selfFile].Close()
+	if err := closeInherited(); err != nil {
+		return 1
+	}
 	conn, err := net.FileConn(files[bootFile])
 	if err != nil {
 		return 1
@@ -90,6 +93,25 @@ func first() int {
 	conn.Close()
 	f.live(listener)
 	return 0
+}
+
+// closeInherited closes what has come from whoever started the Launcher: it may lead out of the machine. Everything that this
+// program opens itself is marked to be closed by an exec.
+func closeInherited() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= selfFile {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+	return nil
 }
 
 // one is the first process of a machine, number 1.
@@ -131,6 +153,9 @@ func (o *one) up() error {
 		return fmt.Errorf("lo: %w", err)
 	}
 	unix.Umask(0o022)
+	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {
+		return err
+	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return err

@@ -3,14 +3,20 @@ package machine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"hash/fnv"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vennel/vennel/dataplane"
 )
@@ -33,22 +39,35 @@ func needRoot(t *testing.T) {
 }
 
 // newLauncher makes one whose machines are gone with the test.
-func newLauncher(t *testing.T, dir string) *Launcher {
+func newLauncher(t *testing.T) *Launcher {
 	t.Helper()
 	needRoot(t)
-	l, err := New(Options{Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return openLauncher(t, filepath.Join(t.TempDir(), "machines"))
+}
+
+// openLauncher makes one in a folder.
+func openLauncher(t *testing.T, dir string) *Launcher {
+	t.Helper()
+	l, err := New(Options{Dir: dir, Base: base(dir), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if l.lock == nil {
-			return
-		}
-		if err := l.Remove(context.Background()); err != nil {
+		if err := l.Remove(context.Background()); err != nil && !errors.Is(err, os.ErrClosed) {
 			t.Error(err)
+		}
+		if left := peopled(t, l.Base); len(left) > 0 {
+			t.Errorf("processes are left: %q", left)
 		}
 	})
 	return l
+}
+
+// base gives each folder users of its own, by which a test knows its processes.
+func base(dir string) uint32 {
+	sum := fnv.New32()
+	fmt.Fprint(sum, dir, os.Getpid())
+	return defaultBase + sum.Sum32()%256*64*ids
 }
 
 // set calls Set, which must not fail.
@@ -104,18 +123,108 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestFirst(t *testing.T) {
-	l := newLauncher(t, filepath.Join(t.TempDir(), "m"))
-	now := time.Now()
-	up(t, l, dataplane.Machine{ID: "i-1", Name: "ip-10-0-0-5.ec2.internal", Init: []string{"sh", "-c", "echo hello; exec sleep 1000"}})
-	t.Log(time.Since(now))
-	out, code := sh(t, l, "i-1", "id; hostname; ls -la / /dev /etc; cat /proc/self/status | grep -i cap; ps ax; mount; cat /proc/self/cgroup; ls -la /usr/bin/su; su daemon -s /bin/sh -c id")
-	fmt.Println(out, code)
-	io.Copy(os.Stdout, must(os.Open(Console(l.Dir, "i-1"))))
-}
-func must[T any](v T, err error) T {
+// peopled gives the processes of the host that belong to the users of these machines.
+func peopled(t *testing.T, from uint32) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
-	return v
+	var list []string
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
+		if err != nil {
+			continue // it has ended
+		}
+		_, after, _ := strings.Cut(string(text), "\nUid:")
+		var uid uint64
+		if _, err := fmt.Sscan(after, &uid); err == nil && uid >= uint64(from) && uid < uint64(from)+64*ids {
+			command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+			list = append(list, strings.TrimRight(strings.ReplaceAll(string(command), "\x00", " "), " "))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestInside(t *testing.T) {
+	l := newLauncher(t)
+	shown := filepath.Join(t.TempDir(), "shown")
+	if err := errors.Join(os.Mkdir(shown, 0o700), os.WriteFile(filepath.Join(shown, "file"), []byte("to be seen\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	leak, err := unix.Open(shown, unix.O_RDONLY, 0) // as whoever starts a Launcher may have left one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leak)
+	l.CA = []byte("-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n")
+	up(t, l, dataplane.Machine{
+		ID: "i-1", Name: "ip-10-0-0-5.ec2.internal", Init: []string{"sh", "-c", `echo "$GREETING from $$"; echo more >/dev/console; exec sleep 1000`},
+		Env: []string{"GREETING=hello"}, Nameservers: []netip.Addr{dataplane.DNSAddress}, Search: []string{"ec2.internal"},
+		Mounts: []dataplane.Mount{{From: shown, To: "/opt/shown"}, {From: filepath.Join(shown, "file"), To: "/etc/one"}},
+	})
+	for script, said := range map[string]string{
+		"ls -l /proc/1/fd /proc/self/fd | grep -c shown": "0",
+		"hostname":         "ip-10-0-0-5.ec2.internal",
+		"cat /proc/1/comm": "init",
+		"awk '/^CapEff/ {print $2}' /proc/self/status":     capabilities(t),
+		"awk '/^NoNewPrivs/ {print $2}' /proc/self/status": "0",
+		"id -u":                        "0",
+		"cat /etc/resolv.conf":         "search ec2.internal\nnameserver 169.254.169.253",
+		"ls /":                         "bin\ndev\netc\nhome\nlib\nlib64\nmnt\nopt\nproc\nroot\nrun\nsbin\nsrv\nsys\ntmp\nusr\nvar",
+		"cat /opt/shown/file /etc/one": "to be seen\nto be seen",
+		"stat -c %U:%G /opt/shown/file /usr/bin/su":          "root:root\nroot:root",
+		"ip -o link show lo | grep -c LOOPBACK,UP":           "1",
+		"ip link add v0 type veth peer name v1 && echo mine": "mine",
+		"tail -1 /etc/ssl/certs/ca-certificates.crt":         "-----END CERTIFICATE-----",
+		"cat /etc/machine-id | wc -c":                        "33",
+		"ls -A /proc/1/root/../.. | grep -c work":            "0",
+		// setuid works, and whom su makes of root is nobody special
+		"su daemon -s /bin/sh -c 'id -un; cat /etc/shadow 2>/dev/null || echo no; (echo >/opt/x) 2>/dev/null || echo no'": "daemon\nno\nno",
+		"useradd -m joe && su joe -s /bin/sh -c 'cd; pwd; id -un' && getent passwd joe >/dev/null && echo ok":             "/home/joe\njoe\nok",
+		// the host's files cannot be written, not even by undoing what makes them so
+		"touch /usr/x 2>/dev/null || echo no":                                                                   "no",
+		"mount -o remount,rw,bind /usr 2>/dev/null || echo no":                                                  "no",
+		"mount -o remount,rw,bind /opt/shown 2>/dev/null || echo no":                                            "no",
+		"mount -o remount,ro,bind /dev/shm && mount -o remount,rw,bind /dev/shm && echo yes":                    "yes", // of its own, it can
+		"umount /usr 2>/dev/null || echo no":                                                                    "no",
+		"umount -l /opt/shown 2>/dev/null || echo no":                                                           "no",
+		"mkdir /mnt/u && mount --rbind /usr /mnt/u && (mount -o remount,rw,bind /mnt/u 2>/dev/null || echo no)": "no",
+		"unshare -Urm sh -c 'mount -o remount,rw,bind /usr' 2>/dev/null || echo no":                             "no",
+		"echo 1 2>/dev/null >/proc/sys/kernel/panic || echo no":                                                 "no",
+		"echo b 2>/dev/null >/proc/sysrq-trigger || echo no":                                                    "no",
+		"cat /dev/kmsg 2>/dev/null || echo no":                                                                  "no",
+		"mknod /tmp/disk b 254 0 2>/dev/null || echo no":                                                        "no",
+		"mount -t ext4 /dev/vda /mnt 2>/dev/null || echo no":                                                    "no",
+		"mount -t devtmpfs none /mnt 2>/dev/null || echo no":                                                    "no",
+		"mount -t cgroup2 none /mnt 2>/dev/null || mount -t cgroup -o pids none /mnt 2>/dev/null || echo no":    "no",
+		"kill -9 1; sleep 0.1; cat /proc/1/comm":                                                                "init", // a first process hears no SIGKILL from inside
+	} {
+		want(t, l, "i-1", script, said)
+	}
+	eventually(t, "the console has what was said", func() bool {
+		text, err := os.ReadFile(Console(l.Dir, "i-1"))
+		return err == nil && strings.Contains(string(text), "Linux version ") && strings.Contains(string(text), "\nhello from ") && strings.Contains(string(text), "\nmore\n")
+	})
+	if have := peopled(t, l.Base); !slices.ContainsFunc(have, func(c string) bool { return c == "sleep 1000" }) {
+		t.Errorf("no process of a machine's user: %q", have)
+	}
+}
+
+// capabilities is what root has, all of it.
+func capabilities(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%016x", uint64(1)<<(last+1)-1)
 }

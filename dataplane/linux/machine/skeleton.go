@@ -49,14 +49,16 @@ var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 // host is what of the host's is copied into a machine, and the rest is made up: it has to fit /usr, or is the machine's clock and
 // locale. None of it is anybody's secret.
 var host = []string{
-	"ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "protocols", "services", "rpc", "ethertypes", "mime.types", "gai.conf",
-	"login.defs", "debian_version", "lsb-release", "redhat-release", "system-release", "inputrc", "ssl/openssl.cnf", "crypto-policies",
-	"locale.conf", "vimrc", "nanorc", "magic",
+	"ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "protocols", "services", "mime.types", "login.defs", "debian_version", "lsb-release",
+	"redhat-release", "system-release", "ssl/openssl.cnf", "crypto-policies",
 }
 
-// bundles are where a host may keep the certificates that it trusts, in one file.
+// bundle is where a machine keeps the certificates that it trusts, in one file.
+const bundle = "/etc/ssl/certs/ca-certificates.crt"
+
+// bundles are where a host may keep them.
 var bundles = []string{
-	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+	bundle, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
 }
 
@@ -149,6 +151,7 @@ func folder(name string, mode fs.FileMode) error {
 // inherited is what is read of the host before it is out of sight.
 type inherited struct {
 	bundle []byte            // certificates
+	at     string            // where they were
 	cache  []byte            // where the libraries in /usr are
 	files  map[string][]byte // below /etc
 	links  map[string]string
@@ -163,7 +166,7 @@ func (o *one) read() error {
 	for _, name := range bundles {
 		text, err := os.ReadFile(name)
 		if err == nil {
-			h.bundle = text
+			h.bundle, h.at = text, name
 			break
 		}
 	}
@@ -242,12 +245,9 @@ func (o *one) skeleton() error {
 		name string
 		mode fs.FileMode
 	}{
-		{"/etc", 0o755}, {"/root", 0o700}, {"/home", 0o755}, {"/srv", 0o755}, {"/opt", 0o755}, {"/mnt", 0o755}, {"/media", 0o755}, {"/boot", 0o755},
-		{"/var", 0o755}, {"/var/lib", 0o755}, {"/var/log", 0o755}, {"/var/cache", 0o755}, {"/var/spool", 0o755}, {"/var/spool/cron", 0o755},
-		{"/var/tmp", 0o777 | fs.ModeSticky}, {"/var/mail", 0o755}, {"/var/backups", 0o755}, {"/var/lib/dbus", 0o755},
-		{"/etc/pam.d", 0o755}, {"/etc/ssl", 0o755}, {"/etc/ssl/certs", 0o755}, {"/etc/pki", 0o755}, {"/etc/pki/tls", 0o755},
-		{"/etc/pki/tls/certs", 0o755}, {"/etc/security", 0o755}, {"/etc/sudoers.d", 0o750}, {"/etc/skel", 0o755}, {"/etc/default", 0o755},
-		{"/etc/profile.d", 0o755}, {"/run/lock", 0o777 | fs.ModeSticky}, {"/run/user", 0o755},
+		{"/etc/pam.d", 0o755}, {"/etc/ssl/certs", 0o755}, {"/etc/sudoers.d", 0o750}, {"/etc/skel", 0o755}, {"/etc/profile.d", 0o755},
+		{"/var/lib", 0o755}, {"/var/log", 0o755}, {"/var/cache", 0o755}, {"/var/spool", 0o755}, {"/var/tmp", 0o777 | fs.ModeSticky},
+		{"/root", 0o700}, {"/home", 0o755}, {"/opt", 0o755}, {"/mnt", 0o755}, {"/srv", 0o755}, {"/run/lock", 0o777 | fs.ModeSticky},
 	} {
 		if info, err := os.Stat(f.name); err == nil && info.IsDir() {
 			continue
@@ -300,8 +300,10 @@ func (o *one) skeleton() error {
 func (o *one) links() map[string]string {
 	links := map[string]string{
 		"/bin": "usr/bin", "/sbin": "usr/sbin", "/lib": "usr/lib", "/var/run": "../run", "/var/lock": "../run/lock",
-		"/etc/os-release": "../usr/lib/os-release", "/etc/mtab": "../proc/self/mounts", "/var/lib/dbus/machine-id": "/etc/machine-id",
-		"/etc/ssl/cert.pem": "certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt": "/etc/ssl/certs/ca-certificates.crt",
+		"/etc/os-release": "../usr/lib/os-release", "/etc/mtab": "../proc/self/mounts",
+	}
+	if at := o.host.at; at != "" && at != bundle { // programs of this host look there
+		links[at] = bundle
 	}
 	for _, name := range []string{"lib32", "lib64", "libx32"} {
 		if _, err := os.Stat("/usr/" + name); err == nil {
@@ -356,7 +358,7 @@ func (o *one) always() error {
 	if n := len(trusted); n > 0 && trusted[n-1] != '\n' {
 		trusted = append(trusted, '\n')
 	}
-	if err := write("/etc/ssl/certs/ca-certificates.crt", append(trusted, o.boot.CA...), 0o644); err != nil {
+	if err := write(bundle, append(trusted, o.boot.CA...), 0o644); err != nil {
 		return err
 	}
 	if len(o.host.sbin) == 0 {
@@ -439,39 +441,31 @@ func (o *one) made() []file {
 		fmt.Fprintf(&group, "%s:x:%s:\n", g[0], number)
 		fmt.Fprintf(&gshadow, "%s:*::\n", g[0])
 	}
-	const unixAuth = "auth sufficient pam_rootok.so\nauth required pam_unix.so nullok\naccount required pam_unix.so\n" +
-		"password required pam_unix.so\nsession required pam_unix.so\n"
-	files := []file{
+	return []file{
 		{name: "/etc/passwd", text: passwd.String(), mode: 0o644},
 		{name: "/etc/shadow", text: shadow.String(), mode: 0o640, group: shadowGroup},
 		{name: "/etc/group", text: group.String(), mode: 0o644},
 		{name: "/etc/gshadow", text: gshadow.String(), mode: 0o640, group: shadowGroup},
 		{name: "/etc/nsswitch.conf", text: "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n", mode: 0o644},
-		{name: "/etc/host.conf", text: "multi on\n", mode: 0o644},
 		{name: "/etc/machine-id", text: o.boot.MachineID + "\n", mode: 0o444},
+		{name: "/etc/pam.d/other", text: pam, mode: 0o644},
 		{name: "/etc/fstab", mode: 0o644},
 		{name: "/etc/environment", text: "PATH=" + defaultPath + "\n", mode: 0o644},
 		{name: "/etc/profile", text: profile, mode: 0o644},
 		{name: "/etc/shells", text: "/bin/sh\n/bin/bash\n/usr/bin/sh\n/usr/bin/bash\n", mode: 0o644},
-		{name: "/etc/securetty", mode: 0o644},
 		{name: "/etc/sudoers", text: "Defaults secure_path=\"" + defaultPath + "\"\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", mode: 0o440},
 		{name: "/root/.bashrc", text: "PS1='[\\u@\\h \\W]\\$ '\n", mode: 0o644},
 		{name: "/etc/skel/.bashrc", text: "PS1='[\\u@\\h \\W]\\$ '\n", mode: 0o644},
 	}
-	for _, service := range []string{
-		"other", "login", "su", "su-l", "sudo", "sudo-i", "runuser", "runuser-l", "passwd", "chpasswd", "newusers", "useradd", "chfn", "chsh",
-		"cron", "crond", "sshd", "atd", "system-auth", "common-auth", "common-account", "common-password", "common-session",
-		"common-session-noninteractive",
-	} {
-		text := unixAuth
-		if kind, ok := strings.CutPrefix(service, "common-"); ok { // one part of it each
-			kind, _, _ = strings.Cut(kind, "-")
-			text = kind + " required pam_unix.so\n"
-		}
-		files = append(files, file{name: "/etc/pam.d/" + service, text: text, mode: 0o644})
-	}
-	return files
 }
+
+// pam is how users are who they say: for every service, as no other file is there.
+const pam = `auth sufficient pam_rootok.so
+auth required pam_unix.so
+account required pam_unix.so
+password required pam_unix.so
+session required pam_unix.so
+`
 
 // profile is that of login shells.
 const profile = `PATH=` + defaultPath + `

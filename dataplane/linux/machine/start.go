@@ -224,8 +224,8 @@ func (l *Launcher) exec(g *guest, files []*os.File) error {
 		Env:   []string{"PATH=" + defaultPath},
 		Files: files,
 		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
-				unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP,
+			// No view of its own of the cgroups: with one, it might mount them, and see those of the host.
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 			UidMappings: l.space(owner), GidMappings: l.space(owner), GidMappingsEnableSetgroups: !l.single,
 			Credential: &syscall.Credential{NoSetGroups: l.single},
 			Setsid:     true,
