@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -244,8 +245,26 @@ func (k *Kind[T]) Allow(ctx context.Context, action string, r *Record[T], about 
 	if r.VPC != "" {
 		about = append(about, iam.Key("ec2:vpc", api.ARN("ec2", r.Region, r.Account, "vpc/"+r.VPC)))
 	}
-	about = append(about, iam.ResourceTags(r.Tags), iam.Key("ec2:region", r.Region))
+	about = append(about, iam.ResourceTags(r.Tags), iam.Key("ec2:region", r.Region), iam.Key(k.idKey(), r.ID))
 	return iam.Allow(ctx, action, k.ARN(r.Region, r.Account, r.ID), about...)
+}
+
+// idKey is the condition key that holds a resource's id: ec2:SecurityGroupID, …
+func (k *Kind[T]) idKey() string { return "ec2:" + strings.ReplaceAll(k.Name, "-", "") + "id" }
+
+// FindFor is Find and Allow: it gives a resource to which the caller may do an action. Whoever may not is not told whether
+// there is such a resource.
+func (k *Kind[T]) FindFor(ctx context.Context, tx *store.Tx, action, id string, about ...iam.About) (*Record[T], error) {
+	r, err := k.Find(ctx, tx, id)
+	if err != nil {
+		call := api.CallFrom(ctx)
+		nothing := &Record[T]{ID: id, Account: call.Account, Region: call.Region}
+		if denied := k.Allow(ctx, action, nothing, about...); denied != nil {
+			return nil, denied
+		}
+		return nil, err
+	}
+	return r, k.Allow(ctx, action, r, about...)
 }
 
 // AllowNew asks whether the caller may make a resource of the kind, with those tags: the tags need ec2:CreateTags too.
