@@ -20,7 +20,9 @@ type Search[T any] struct {
 	Operation string // DescribeVpcs
 	Filters   Filters[T]
 	// Complete works out what follows from other resources, before the filters look. It may be nil.
-	Complete func(ctx context.Context, tx *store.Tx, r *Record[T]) error
+	Complete func(ctx context.Context, tx *store.Tx, list []*Record[T]) error
+	// Allow authorizes operations that are about more than a list of everything. It may be nil.
+	Allow func(ctx context.Context, tx *store.Tx) error
 	// Least and Most are the limits of MaxResults, 5 and 1000 when they are zero.
 	Least, Most int64
 }
@@ -36,34 +38,34 @@ type Query struct {
 
 // Run authorizes and answers a query: a page of resources in order of their ids, and where the next begins.
 func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Record[T], next *string, err error) {
-	if err := iam.Allow(ctx, "ec2:"+s.Operation, "*"); err != nil {
-		return nil, nil, err
-	}
-	if err := DryRun(q.DryRun); err != nil {
-		return nil, nil, err
-	}
-	most, err := s.limit(q)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := s.check(q.Filters); err != nil {
-		return nil, nil, err
-	}
 	err = db.View(ctx, func(tx *store.Tx) error {
 		page, next = []*Record[T]{}, nil
+		if err := s.allow(ctx, tx); err != nil {
+			return err
+		}
+		if err := DryRun(q.DryRun); err != nil {
+			return err
+		}
+		most, err := s.limit(q)
+		if err != nil {
+			return err
+		}
+		if err := s.check(q.Filters); err != nil {
+			return err
+		}
 		list, err := s.candidates(ctx, tx, q.IDs)
 		if err != nil {
 			return err
 		}
+		if q.After != nil {
+			list = slices.DeleteFunc(list, func(r *Record[T]) bool { return r.ID <= *q.After })
+		}
+		if s.Complete != nil && len(list) > 0 {
+			if err := s.Complete(ctx, tx, list); err != nil {
+				return err
+			}
+		}
 		for _, r := range list {
-			if q.After != nil && r.ID <= *q.After {
-				continue
-			}
-			if s.Complete != nil {
-				if err := s.Complete(ctx, tx, r); err != nil {
-					return err
-				}
-			}
 			if !s.passes(r, q.Filters) {
 				continue
 			}
@@ -76,6 +78,14 @@ func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Rec
 		return nil
 	})
 	return page, next, err
+}
+
+// allow asks whether the caller may.
+func (s *Search[T]) allow(ctx context.Context, tx *store.Tx) error {
+	if s.Allow != nil {
+		return s.Allow(ctx, tx)
+	}
+	return iam.Allow(ctx, "ec2:"+s.Operation, "*", iam.Key("ec2:region", api.CallFrom(ctx).Region))
 }
 
 // limit is how many resources a page may have; 0 for all.
