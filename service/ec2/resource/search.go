@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vennel/vennel/api"
@@ -213,4 +214,22 @@ func Bool(b *bool) []string {
 		return []string{"true"}
 	}
 	return []string{"false"}
+}
+
+// Each gives the values of a member of all items of a list, for Filters.
+func Each[T any](list []T, value func(*T) *string) (values []string) {
+	for i := range list {
+		if v := value(&list[i]); v != nil {
+			values = append(values, *v)
+		}
+	}
+	return values
+}
+
+// Int is a number as filters write it.
+func Int(n *int64) *string {
+	if n == nil {
+		return nil
+	}
+	return new(strconv.FormatInt(*n, 10))
 }
