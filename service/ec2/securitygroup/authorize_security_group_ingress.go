@@ -79,7 +79,7 @@ func (s *SecurityGroups) authorize(ctx context.Context, a *authorization) (added
 			}
 			r, err := resource.SecurityGroupRules.Get(ctx, tx, ids[i])
 			if err == nil {
-				err = complete(ctx, tx, r)
+				err = complete(ctx, tx, []*rule{r})
 			}
 			if err != nil {
 				return err

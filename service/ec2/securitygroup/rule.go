@@ -198,10 +198,16 @@ func targets(ctx context.Context, tx *store.Tx, g *group, p *ec2.IpPermission, b
 		rules = append(rules, r)
 	}
 	for _, t := range p.IpRanges {
-		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) { r.CidrIpv4, err = cidr(api.Or(t.CidrIp, ""), false); return err })
+		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) {
+			r.CidrIpv4, err = cidr(api.Or(t.CidrIp, ""), false)
+			return err
+		})
 	}
 	for _, t := range p.Ipv6Ranges {
-		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) { r.CidrIpv6, err = cidr(api.Or(t.CidrIpv6, ""), true); return err })
+		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) {
+			r.CidrIpv6, err = cidr(api.Or(t.CidrIpv6, ""), true)
+			return err
+		})
 	}
 	for _, t := range p.PrefixListIds {
 		add(t.Description, func(r *ec2.SecurityGroupRule) error {
@@ -214,7 +220,10 @@ func targets(ctx context.Context, tx *store.Tx, g *group, p *ec2.IpPermission, b
 		})
 	}
 	for _, t := range p.UserIdGroupPairs {
-		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) { r.ReferencedGroupInfo, err = reference(ctx, tx, g, t, strict); return err })
+		add(t.Description, func(r *ec2.SecurityGroupRule) (err error) {
+			r.ReferencedGroupInfo, err = reference(ctx, tx, g, t, strict)
+			return err
+		})
 	}
 	return rules, err
 }
@@ -432,21 +441,23 @@ func permissionsOf(rules []ec2.SecurityGroupRule) []ec2.IpPermission {
 	return list
 }
 
-// complete works out what follows of a rule.
-func complete(ctx context.Context, tx *store.Tx, r *rule) error {
-	r.Data.SecurityGroupRuleArn = new(resource.SecurityGroupRules.ARN(r.Region, r.Account, r.ID))
-	r.Data.Tags = resource.TagList(r.Tags)
-	g := r.Data.ReferencedGroupInfo
-	if g == nil || g.VpcPeeringConnectionId == nil {
-		return nil
-	}
-	p, err := resource.Peerings.Get(ctx, tx, *g.VpcPeeringConnectionId)
-	if err != nil {
-		return err
-	}
-	g.PeeringStatus = new("deleted")
-	if p != nil && p.Data.Status != nil {
-		g.PeeringStatus = (*string)(p.Data.Status.Code)
+// complete works out what follows of rules.
+func complete(ctx context.Context, tx *store.Tx, rules []*rule) error {
+	for _, r := range rules {
+		r.Data.SecurityGroupRuleArn = new(resource.SecurityGroupRules.ARN(r.Region, r.Account, r.ID))
+		r.Data.Tags = resource.TagList(r.Tags)
+		g := r.Data.ReferencedGroupInfo
+		if g == nil || g.VpcPeeringConnectionId == nil {
+			continue
+		}
+		p, err := resource.Peerings.Get(ctx, tx, *g.VpcPeeringConnectionId)
+		if err != nil {
+			return err
+		}
+		g.PeeringStatus = new("deleted")
+		if p != nil && p.Data.Status != nil {
+			g.PeeringStatus = (*string)(p.Data.Status.Code)
+		}
 	}
 	return nil
 }
