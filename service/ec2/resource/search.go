@@ -107,14 +107,14 @@ func (s *Search[T]) limit(q Query) (int, error) {
 	return int(min(*q.Max, most)), nil
 }
 
-// check refuses filters that there are not. source: aws
+// check refuses filters that there are not.
 func (s *Search[T]) check(filters []ec2.Filter) error {
 	for _, f := range filters {
 		name := api.Or(f.Name, "")
 		if _, ok := s.Filters[name]; ok || name == "tag-key" || name == "tag-value" || strings.HasPrefix(name, "tag:") {
 			continue
 		}
-		return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+		return noFilter(name)
 	}
 	return nil
 }
@@ -138,9 +138,7 @@ func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) 
 // passes says whether a resource passes all filters; the values of one are alternatives.
 func (s *Search[T]) passes(r *Record[T], filters []ec2.Filter) bool {
 	for _, f := range filters {
-		if !slices.ContainsFunc(s.values(r, *f.Name), func(has string) bool {
-			return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
-		}) {
+		if !matches(f, s.values(r, *f.Name)) {
 			return false
 		}
 	}
@@ -232,4 +230,28 @@ func Int(n *int64) *string {
 		return nil
 	}
 	return new(strconv.FormatInt(*n, 10))
+}
+
+// Select keeps what passes filters of a list of things that are no records.
+func Select[T any](list []T, filters []ec2.Filter, by map[string]func(*T) []string) ([]T, error) {
+	for _, f := range filters {
+		values, ok := by[api.Or(f.Name, "")]
+		if !ok {
+			return nil, noFilter(api.Or(f.Name, ""))
+		}
+		list = slices.DeleteFunc(list, func(v T) bool { return !matches(f, values(&v)) })
+	}
+	return list, nil
+}
+
+// matches says whether any of some values passes a filter; the values of the filter are alternatives.
+func matches(f ec2.Filter, values []string) bool {
+	return slices.ContainsFunc(values, func(has string) bool {
+		return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
+	})
+}
+
+// noFilter is the error for a filter that there is not. source: aws
+func noFilter(name string) error {
+	return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 }
