@@ -2,6 +2,7 @@ package resource
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/api/route53resolver"
@@ -40,6 +41,34 @@ var (
 	ResolverRules     = &Kind[ResolverRule]{Name: "resolver-rule", Prefix: "rslvr-rr"}
 	ResolverLinks     = &Kind[ResolverLink]{Name: "resolver-rule-association", Prefix: "rslvr-rrassoc"}
 )
+
+// byPrefix finds the kind that an id is of.
+var byPrefix = []interface {
+	Check(id string) error
+	Missing(id string) error
+	prefix() string
+}{
+	VPCs, Subnets, RouteTables, InternetGateways, NatGateways, Addresses, DhcpOptions, PrefixLists, SecurityGroups, SecurityGroupRules, NetworkAcls,
+	NetworkInterfaces, Endpoints, Peerings, FlowLogs, Instances, Volumes, VpnGateways, CustomerGateways, VpnConnections,
+}
+
+// prefix is the prefix of the kind's ids.
+func (k *Kind[T]) prefix() string { return k.Prefix }
+
+// MissingAny is the error for a resource, of whatever kind, that is not there. source: aws
+func MissingAny(id string) error {
+	before, _, _ := strings.Cut(id, "-")
+	for _, k := range byPrefix {
+		if k.prefix() != before {
+			continue
+		}
+		if err := k.Check(id); err != nil {
+			return err
+		}
+		return k.Missing(id)
+	}
+	return Errorf("InvalidID", "The ID '%s' is not valid", id)
+}
 
 // VPC is a virtual private cloud; its record's VPC is itself.
 type VPC struct {
@@ -84,12 +113,15 @@ type Dhcp struct {
 	Default bool `json:",omitempty"` // new VPCs get it
 }
 
-// PrefixList is a managed prefix list with the entries of each of its versions, the first one's first. Those of AWS are no
+// PrefixList is a managed prefix list with the entries of its last versions, the current one's last. Those of AWS are no
 // records: see AWSPrefixLists.
 type PrefixList struct {
 	ec2.ManagedPrefixList
 	Versions [][]ec2.PrefixListEntry
 }
+
+// Entries are those of the current version.
+func (p *PrefixList) Entries() []ec2.PrefixListEntry { return p.Versions[len(p.Versions)-1] }
 
 // SecurityGroup is a security group; its rules are records of their own.
 type SecurityGroup struct {

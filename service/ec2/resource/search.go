@@ -22,6 +22,10 @@ type Search[T any] struct {
 	Filters   Filters[T]
 	// Complete works out what follows from other resources, before the filters look. It may be nil.
 	Complete func(ctx context.Context, tx *store.Tx, list []*Record[T]) error
+	// Beside gives those that are no records. It may be nil.
+	Beside func(ctx context.Context) []*Record[T]
+	// Hidden says which records are not listed, nor found. It may be nil.
+	Hidden func(ctx context.Context, r *Record[T]) bool
 	// Allow authorizes operations that are about more than a list of everything. It may be nil.
 	Allow func(ctx context.Context, tx *store.Tx) error
 	// Least and Most are the limits of MaxResults, 5 and 1000 when they are zero.
@@ -119,18 +123,36 @@ func (s *Search[T]) check(filters []ec2.Filter) error {
 	return nil
 }
 
-// candidates are the resources that are asked for by id, or all.
+// candidates are the resources that are asked for by id, or all, in order of their ids.
 func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) ([]*Record[T], error) {
-	if len(ids) == 0 {
-		return s.Kind.List(ctx, tx)
+	var list []*Record[T]
+	if s.Beside != nil {
+		list = s.Beside(ctx)
 	}
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	list := make([]*Record[T], len(ids))
-	for i, id := range ids {
-		var err error
-		if list[i], err = s.Kind.Find(ctx, tx, id); err != nil {
+	if len(ids) == 0 {
+		records, err := s.Kind.List(ctx, tx)
+		if s.Hidden != nil {
+			records = slices.DeleteFunc(records, func(r *Record[T]) bool { return s.Hidden(ctx, r) })
+		}
+		list = append(list, records...)
+		slices.SortFunc(list, func(a, b *Record[T]) int { return strings.Compare(a.ID, b.ID) })
+		return list, err
+	}
+	beside := list
+	list = nil
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if i := slices.IndexFunc(beside, func(r *Record[T]) bool { return r.ID == id }); i >= 0 {
+			list = append(list, beside[i])
+			continue
+		}
+		r, err := s.Kind.Find(ctx, tx, id)
+		if err == nil && s.Hidden != nil && s.Hidden(ctx, r) {
+			err = s.Kind.Missing(id)
+		}
+		if err != nil {
 			return nil, err
 		}
+		list = append(list, r)
 	}
 	return list, nil
 }
