@@ -27,7 +27,7 @@ type question struct {
 	keys     map[string][]string
 }
 
-// ResourceTags are the tags of the resource: aws:ResourceTag/… and ssm:resourceTag/….
+// ResourceTags are the tags of the resource: aws:ResourceTag/…, and ssm:resourceTag/… and the like.
 func ResourceTags(tags map[string]string) About { return func(q *question) { q.tags = tags } }
 
 // RequestTags are the tags that the request would set: aws:RequestTag/… and aws:TagKeys.
@@ -149,7 +149,7 @@ func (q *question) requestKey(name string) []string {
 	call := q.call
 	if prefix, tag, ok := strings.Cut(name, "/"); ok {
 		switch prefix {
-		case "aws:resourcetag", "ssm:resourcetag", "iam:resourcetag":
+		case "aws:resourcetag", "ssm:resourcetag", "iam:resourcetag", "ec2:resourcetag":
 			return tagValue(q.tags, tag)
 		case "aws:requesttag":
 			return tagValue(q.request, tag)

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/api/route53resolver"
@@ -11,27 +12,27 @@ import (
 // The kinds of resources. Names are those of ARNs and of tags' ResourceType, codes those of EC2's errors; quotas are AWS's
 // defaults. source: userguide, "Error codes for the Amazon EC2 API", "Amazon VPC quotas"
 var (
-	VPCs               = &Kind[VPC]{Name: "vpc", Prefix: "vpc", Code: "InvalidVpcID", Noun: "vpc ID", Quota: Quota{5, "VpcLimitExceeded"}}
-	Subnets            = &Kind[Subnet]{Name: "subnet", Prefix: "subnet", Code: "InvalidSubnetID", Noun: "subnet ID"}
-	RouteTables        = &Kind[RouteTable]{Name: "route-table", Prefix: "rtb", Code: "InvalidRouteTableID", Noun: "routeTable ID"}
-	InternetGateways   = &Kind[InternetGateway]{Name: "internet-gateway", Prefix: "igw", Code: "InvalidInternetGatewayID", Noun: "internetGateway ID", Quota: Quota{5, "InternetGatewayLimitExceeded"}}
-	NatGateways        = &Kind[NatGateway]{Name: "natgateway", Prefix: "nat", Code: "NatGateway", Noun: "NatGateway"}
-	Addresses          = &Kind[Address]{Name: "elastic-ip", Prefix: "eipalloc", Code: "InvalidAllocationID", Noun: "allocation ID", Quota: Quota{5, "AddressLimitExceeded"}}
-	DhcpOptions        = &Kind[Dhcp]{Name: "dhcp-options", Prefix: "dopt", Code: "InvalidDhcpOptionsID", Noun: "dhcpOption ID"}
-	PrefixLists        = &Kind[PrefixList]{Name: "prefix-list", Prefix: "pl", Code: "InvalidPrefixListID", Noun: "prefix list ID", Quota: Quota{100, "PrefixListLimitExceeded"}}
-	SecurityGroups     = &Kind[SecurityGroup]{Name: "security-group", Prefix: "sg", Code: "InvalidGroup", Noun: "security group", Quota: Quota{2500, "SecurityGroupLimitExceeded"}}
+	VPCs               = &Kind[VPC]{Name: "vpc", Prefix: "vpc", Code: "InvalidVpcID", Noun: "vpc ID", Quota: Quota{5, "VpcLimitExceeded", "VPCs"}}
+	Subnets            = &Kind[Subnet]{Name: "subnet", Prefix: "subnet", Code: "InvalidSubnetID", Noun: "subnet ID", PerVPC: Quota{200, "SubnetLimitExceeded", "subnets"}}
+	RouteTables        = &Kind[RouteTable]{Name: "route-table", Prefix: "rtb", Code: "InvalidRouteTableID", Malformed: "InvalidRouteTableId.Malformed", Noun: "routeTable ID", PerVPC: Quota{200, "RouteTableLimitExceeded", "route tables"}}
+	InternetGateways   = &Kind[InternetGateway]{Name: "internet-gateway", Prefix: "igw", Code: "InvalidInternetGatewayID", Malformed: "InvalidInternetGatewayId.Malformed", Noun: "internetGateway ID", Quota: Quota{5, "InternetGatewayLimitExceeded", "internet gateways"}}
+	NatGateways        = &Kind[NatGateway]{Name: "natgateway", Prefix: "nat", NotFound: "NatGatewayNotFound", Malformed: "NatGatewayMalformed", Noun: "Nat Gateway"}
+	Addresses          = &Kind[Address]{Name: "elastic-ip", Prefix: "eipalloc", Code: "InvalidAllocationID", Noun: "allocation ID"}
+	DhcpOptions        = &Kind[Dhcp]{Name: "dhcp-options", Prefix: "dopt", Code: "InvalidDhcpOptionsID", Malformed: "InvalidDhcpOptionsId.Malformed", Noun: "dhcpOption ID"}
+	PrefixLists        = &Kind[PrefixList]{Name: "prefix-list", Prefix: "pl", Code: "InvalidPrefixListID", Malformed: "InvalidPrefixListId.Malformed", Noun: "prefix list ID", Quota: Quota{100, "PrefixListLimitExceeded", "prefix lists"}}
+	SecurityGroups     = &Kind[SecurityGroup]{Name: "security-group", Prefix: "sg", Code: "InvalidGroup", Malformed: "InvalidGroupId.Malformed", Noun: "security group", Quota: Quota{2500, "SecurityGroupLimitExceeded", "security groups"}}
 	SecurityGroupRules = &Kind[SecurityGroupRule]{Name: "security-group-rule", Prefix: "sgr", Code: "InvalidSecurityGroupRuleId", Noun: "security group rule ID"}
-	NetworkAcls        = &Kind[NetworkAcl]{Name: "network-acl", Prefix: "acl", Code: "InvalidNetworkAclID", Noun: "networkAcl ID"}
-	NetworkInterfaces  = &Kind[NetworkInterface]{Name: "network-interface", Prefix: "eni", Code: "InvalidNetworkInterfaceID", Noun: "networkInterface ID", Quota: Quota{5000, "NetworkInterfaceLimitExceeded"}}
+	NetworkAcls        = &Kind[NetworkAcl]{Name: "network-acl", Prefix: "acl", Code: "InvalidNetworkAclID", Malformed: "InvalidNetworkAclId.Malformed", Noun: "networkAcl ID", PerVPC: Quota{200, "NetworkAclLimitExceeded", "network ACLs"}}
+	NetworkInterfaces  = &Kind[NetworkInterface]{Name: "network-interface", Prefix: "eni", Code: "InvalidNetworkInterfaceID", Malformed: "InvalidNetworkInterfaceId.Malformed", Noun: "networkInterface ID", Quota: Quota{5000, "NetworkInterfaceLimitExceeded", "network interfaces"}}
 	Endpoints          = &Kind[Endpoint]{Name: "vpc-endpoint", Prefix: "vpce", Code: "InvalidVpcEndpointId", Noun: "Vpc Endpoint Id"}
-	Peerings           = &Kind[Peering]{Name: "vpc-peering-connection", Prefix: "pcx", Code: "InvalidVpcPeeringConnectionID", Noun: "vpcPeeringConnection ID"}
+	Peerings           = &Kind[Peering]{Name: "vpc-peering-connection", Prefix: "pcx", Code: "InvalidVpcPeeringConnectionID", Malformed: "InvalidVpcPeeringConnectionId.Malformed", Noun: "vpcPeeringConnection ID"}
 	FlowLogs           = &Kind[FlowLog]{Name: "vpc-flow-log", Prefix: "fl", Code: "InvalidFlowLogId", Noun: "flow log ID"}
 	Instances          = &Kind[Instance]{Name: "instance", Prefix: "i", Code: "InvalidInstanceID", Noun: "instance ID"}
 	ProfileLinks       = &Kind[ProfileLink]{Name: "iam-instance-profile-association", Prefix: "iip-assoc", Code: "InvalidAssociationID", Noun: "association ID"}
-	Volumes            = &Kind[Volume]{Name: "volume", Prefix: "vol", Code: "InvalidVolume", Noun: "volume"}
-	VpnGateways        = &Kind[VpnGateway]{Name: "vpn-gateway", Prefix: "vgw", Code: "InvalidVpnGatewayID", Noun: "vpnGateway ID", Quota: Quota{5, "VpnGatewayLimitExceeded"}}
-	CustomerGateways   = &Kind[CustomerGateway]{Name: "customer-gateway", Prefix: "cgw", Code: "InvalidCustomerGatewayID", Noun: "customerGateway ID", Quota: Quota{50, "CustomerGatewayLimitExceeded"}}
-	VpnConnections     = &Kind[VpnConnection]{Name: "vpn-connection", Prefix: "vpn", Code: "InvalidVpnConnectionID", Noun: "vpnConnection ID", Quota: Quota{50, "VpnConnectionLimitExceeded"}}
+	Volumes            = &Kind[Volume]{Name: "volume", Prefix: "vol", Code: "InvalidVolume", Malformed: "InvalidVolumeID.Malformed", Noun: "volume"}
+	VpnGateways        = &Kind[VpnGateway]{Name: "vpn-gateway", Prefix: "vgw", Code: "InvalidVpnGatewayID", Noun: "vpnGateway ID", Quota: Quota{5, "VpnGatewayLimitExceeded", "virtual private gateways"}}
+	CustomerGateways   = &Kind[CustomerGateway]{Name: "customer-gateway", Prefix: "cgw", Code: "InvalidCustomerGatewayID", Malformed: "InvalidCustomerGatewayId.Malformed", Noun: "customerGateway ID", Quota: Quota{50, "CustomerGatewayLimitExceeded", "customer gateways"}}
+	VpnConnections     = &Kind[VpnConnection]{Name: "vpn-connection", Prefix: "vpn", Code: "InvalidVpnConnectionID", Noun: "vpnConnection ID", Quota: Quota{50, "VpnConnectionLimitExceeded", "VPN connections"}}
 )
 
 // The kinds of Route 53 Resolver, which has errors of its own.
@@ -41,11 +42,48 @@ var (
 	ResolverLinks     = &Kind[ResolverLink]{Name: "resolver-rule-association", Prefix: "rslvr-rrassoc"}
 )
 
+// byPrefix finds the kind that an id is of.
+var byPrefix = []interface {
+	Check(id string) error
+	Missing(id string) error
+	prefix() string
+}{
+	VPCs, Subnets, RouteTables, InternetGateways, NatGateways, Addresses, DhcpOptions, PrefixLists, SecurityGroups, SecurityGroupRules, NetworkAcls,
+	NetworkInterfaces, Endpoints, Peerings, FlowLogs, Instances, Volumes, VpnGateways, CustomerGateways, VpnConnections,
+}
+
+// prefix is the prefix of the kind's ids.
+func (k *Kind[T]) prefix() string { return k.Prefix }
+
+// MissingAny is the error for a resource, of whatever kind, that is not there. source: aws
+func MissingAny(id string) error {
+	before, _, _ := strings.Cut(id, "-")
+	for _, k := range byPrefix {
+		if k.prefix() != before {
+			continue
+		}
+		if err := k.Check(id); err != nil {
+			return err
+		}
+		return k.Missing(id)
+	}
+	return Errorf("InvalidID", "The ID '%s' is not valid", id)
+}
+
 // VPC is a virtual private cloud; its record's VPC is itself.
 type VPC struct {
 	ec2.Vpc
 	DNSSupport, DNSHostnames, UsageMetrics bool // the VPC attributes
 	Number                                 int  // dataplane.VPC's
+}
+
+// Ranges are the VPC's address ranges, the primary one first.
+func (v *VPC) Ranges() []netip.Prefix {
+	var ranges []netip.Prefix
+	for _, a := range v.CidrBlockAssociationSet {
+		ranges = append(ranges, Prefix(a.CidrBlock))
+	}
+	return ranges
 }
 
 // Subnet is a subnet. Which route table and network ACL it has is in their associations.
@@ -63,18 +101,27 @@ type InternetGateway struct{ ec2.InternetGateway }
 // NatGateway is a NAT gateway.
 type NatGateway struct{ ec2.NatGateway }
 
-// Address is an Elastic IP address.
-type Address struct{ ec2.Address }
+// Address is a public address: an Elastic IP address, or one that an interface was given with its birth and loses with it.
+type Address struct {
+	ec2.Address
+	Automatic bool `json:",omitempty"` // no Elastic IP address: it is not listed
+}
 
 // Dhcp is a DHCP option set.
-type Dhcp struct{ ec2.DhcpOptions }
+type Dhcp struct {
+	ec2.DhcpOptions
+	Default bool `json:",omitempty"` // new VPCs get it
+}
 
-// PrefixList is a managed prefix list with the entries of each of its versions, the first one's first. Those of AWS are no
+// PrefixList is a managed prefix list with the entries of its last versions, the current one's last. Those of AWS are no
 // records: see AWSPrefixLists.
 type PrefixList struct {
 	ec2.ManagedPrefixList
 	Versions [][]ec2.PrefixListEntry
 }
+
+// Entries are those of the current version.
+func (p *PrefixList) Entries() []ec2.PrefixListEntry { return p.Versions[len(p.Versions)-1] }
 
 // SecurityGroup is a security group; its rules are records of their own.
 type SecurityGroup struct {

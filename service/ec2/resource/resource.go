@@ -9,6 +9,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -40,15 +42,29 @@ type Record[T any] struct {
 type Kind[T any] struct {
 	Name   string // in ARNs and tags: vpc, security-group, …
 	Prefix string // of ids, without the hyphen
-	Code   string // before .NotFound and .Malformed in errors: InvalidVpcID
 	Noun   string // in messages: vpc ID
-	Quota  Quota  // how many an account may have in a Region; the zero value for no limit
+
+	Code      string // before .NotFound and .Malformed in errors: InvalidVpcID
+	NotFound  string // the whole code, where it is another
+	Malformed string // the same of what cannot be an id
+
+	Quota  Quota // how many an account may have in a Region; the zero value for no limit
+	PerVPC Quota // how many a VPC may have
 }
 
-// Quota is a limit and its error.
+// Quota is a limit, its error, and what the error calls those that there may be so many of.
 type Quota struct {
-	Most int
-	Code string
+	Most  int
+	Code  string
+	Nouns string
+}
+
+// Check refuses one more than n of what the quota limits. source: aws
+func (q Quota) Check(n int) error {
+	if q.Most > 0 && n >= q.Most {
+		return Errorf(q.Code, "The maximum number of %s has been reached.", q.Nouns)
+	}
+	return nil
 }
 
 // NewID makes an id with a prefix. It is random, so it is made outside of closures.
@@ -67,14 +83,14 @@ var idForm = regexp.MustCompile(`^[0-9a-f]{8}([0-9a-f]{9})?$`)
 // Check refuses what cannot be an id of the kind. source: aws
 func (k *Kind[T]) Check(id string) error {
 	if n := len(k.Prefix) + 1; len(id) < n || id[:n] != k.Prefix+"-" || !idForm.MatchString(id[n:]) {
-		return Errorf(k.Code+".Malformed", "Invalid id: %q (expecting \"%s-...\")", id, k.Prefix)
+		return Errorf(cmp.Or(k.Malformed, k.Code+".Malformed"), "Invalid id: %q (expecting \"%s-...\")", id, k.Prefix)
 	}
 	return nil
 }
 
 // Missing is the error for a resource that is not there. source: aws
 func (k *Kind[T]) Missing(id string) error {
-	return Errorf(k.Code+".NotFound", "The %s '%s' does not exist", k.Noun, id)
+	return Errorf(cmp.Or(k.NotFound, k.Code+".NotFound"), "The %s '%s' does not exist", k.Noun, id)
 }
 
 // ARN is the name of a resource as policies know it.
@@ -154,15 +170,24 @@ func (k *Kind[T]) New(ctx context.Context, id, vpc string, data T) *Record[T] {
 	return &Record[T]{ID: id, Account: call.Account, Region: call.Region, VPC: vpc, Data: data}
 }
 
-// Create puts a new record with its tags, within the quota.
+// Create puts a new record with its tags, within the quotas.
 func (k *Kind[T]) Create(ctx context.Context, tx *store.Tx, r *Record[T]) error {
 	if k.Quota.Most > 0 {
 		n, err := rows.New(tx).CountResources(ctx, rows.CountResourcesParams{Account: r.Account, Region: r.Region, Kind: k.Name})
+		if err == nil {
+			err = k.Quota.Check(int(n))
+		}
 		if err != nil {
 			return err
 		}
-		if n >= int64(k.Quota.Most) {
-			return Errorf(k.Quota.Code, "The maximum number of %ss has been reached.", k.Name) // source: aws
+	}
+	if k.PerVPC.Most > 0 {
+		others, err := k.Of(ctx, tx, r.VPC)
+		if err == nil {
+			err = k.PerVPC.Check(len(others))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if err := k.Put(ctx, tx, r); err != nil {
@@ -244,8 +269,26 @@ func (k *Kind[T]) Allow(ctx context.Context, action string, r *Record[T], about 
 	if r.VPC != "" {
 		about = append(about, iam.Key("ec2:vpc", api.ARN("ec2", r.Region, r.Account, "vpc/"+r.VPC)))
 	}
-	about = append(about, iam.ResourceTags(r.Tags), iam.Key("ec2:region", r.Region))
+	about = append(about, iam.ResourceTags(r.Tags), iam.Key("ec2:region", r.Region), iam.Key(k.idKey(), r.ID))
 	return iam.Allow(ctx, action, k.ARN(r.Region, r.Account, r.ID), about...)
+}
+
+// idKey is the condition key that holds a resource's id: ec2:SecurityGroupID, …
+func (k *Kind[T]) idKey() string { return "ec2:" + strings.ReplaceAll(k.Name, "-", "") + "id" }
+
+// FindFor is Find and Allow: it gives a resource to which the caller may do an action. Whoever may not is not told whether
+// there is such a resource.
+func (k *Kind[T]) FindFor(ctx context.Context, tx *store.Tx, action, id string, about ...iam.About) (*Record[T], error) {
+	r, err := k.Find(ctx, tx, id)
+	if err != nil {
+		call := api.CallFrom(ctx)
+		nothing := &Record[T]{ID: id, Account: call.Account, Region: call.Region}
+		if denied := k.Allow(ctx, action, nothing, about...); denied != nil {
+			return nil, denied
+		}
+		return nil, err
+	}
+	return r, k.Allow(ctx, action, r, about...)
 }
 
 // AllowNew asks whether the caller may make a resource of the kind, with those tags: the tags need ec2:CreateTags too.

@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vennel/vennel/api"
@@ -20,7 +21,13 @@ type Search[T any] struct {
 	Operation string // DescribeVpcs
 	Filters   Filters[T]
 	// Complete works out what follows from other resources, before the filters look. It may be nil.
-	Complete func(ctx context.Context, tx *store.Tx, r *Record[T]) error
+	Complete func(ctx context.Context, tx *store.Tx, list []*Record[T]) error
+	// Beside gives those that are no records. It may be nil.
+	Beside func(ctx context.Context) []*Record[T]
+	// Hidden says which records are not listed, nor found. It may be nil.
+	Hidden func(ctx context.Context, r *Record[T]) bool
+	// Allow authorizes operations that are about more than a list of everything. It may be nil.
+	Allow func(ctx context.Context, tx *store.Tx) error
 	// Least and Most are the limits of MaxResults, 5 and 1000 when they are zero.
 	Least, Most int64
 }
@@ -36,34 +43,34 @@ type Query struct {
 
 // Run authorizes and answers a query: a page of resources in order of their ids, and where the next begins.
 func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Record[T], next *string, err error) {
-	if err := iam.Allow(ctx, "ec2:"+s.Operation, "*"); err != nil {
-		return nil, nil, err
-	}
-	if err := DryRun(q.DryRun); err != nil {
-		return nil, nil, err
-	}
-	most, err := s.limit(q)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := s.check(q.Filters); err != nil {
-		return nil, nil, err
-	}
 	err = db.View(ctx, func(tx *store.Tx) error {
 		page, next = []*Record[T]{}, nil
+		if err := s.allow(ctx, tx); err != nil {
+			return err
+		}
+		if err := DryRun(q.DryRun); err != nil {
+			return err
+		}
+		most, err := s.limit(q)
+		if err != nil {
+			return err
+		}
+		if err := s.check(q.Filters); err != nil {
+			return err
+		}
 		list, err := s.candidates(ctx, tx, q.IDs)
 		if err != nil {
 			return err
 		}
+		if q.After != nil {
+			list = slices.DeleteFunc(list, func(r *Record[T]) bool { return r.ID <= *q.After })
+		}
+		if s.Complete != nil && len(list) > 0 {
+			if err := s.Complete(ctx, tx, list); err != nil {
+				return err
+			}
+		}
 		for _, r := range list {
-			if q.After != nil && r.ID <= *q.After {
-				continue
-			}
-			if s.Complete != nil {
-				if err := s.Complete(ctx, tx, r); err != nil {
-					return err
-				}
-			}
 			if !s.passes(r, q.Filters) {
 				continue
 			}
@@ -76,6 +83,14 @@ func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Rec
 		return nil
 	})
 	return page, next, err
+}
+
+// allow asks whether the caller may.
+func (s *Search[T]) allow(ctx context.Context, tx *store.Tx) error {
+	if s.Allow != nil {
+		return s.Allow(ctx, tx)
+	}
+	return iam.Allow(ctx, "ec2:"+s.Operation, "*", iam.Key("ec2:region", api.CallFrom(ctx).Region))
 }
 
 // limit is how many resources a page may have; 0 for all.
@@ -96,30 +111,48 @@ func (s *Search[T]) limit(q Query) (int, error) {
 	return int(min(*q.Max, most)), nil
 }
 
-// check refuses filters that there are not. source: aws
+// check refuses filters that there are not.
 func (s *Search[T]) check(filters []ec2.Filter) error {
 	for _, f := range filters {
 		name := api.Or(f.Name, "")
 		if _, ok := s.Filters[name]; ok || name == "tag-key" || name == "tag-value" || strings.HasPrefix(name, "tag:") {
 			continue
 		}
-		return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
+		return noFilter(name)
 	}
 	return nil
 }
 
-// candidates are the resources that are asked for by id, or all.
+// candidates are the resources that are asked for by id, or all, in order of their ids.
 func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) ([]*Record[T], error) {
-	if len(ids) == 0 {
-		return s.Kind.List(ctx, tx)
+	var list []*Record[T]
+	if s.Beside != nil {
+		list = s.Beside(ctx)
 	}
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	list := make([]*Record[T], len(ids))
-	for i, id := range ids {
-		var err error
-		if list[i], err = s.Kind.Find(ctx, tx, id); err != nil {
+	if len(ids) == 0 {
+		records, err := s.Kind.List(ctx, tx)
+		if s.Hidden != nil {
+			records = slices.DeleteFunc(records, func(r *Record[T]) bool { return s.Hidden(ctx, r) })
+		}
+		list = append(list, records...)
+		slices.SortFunc(list, func(a, b *Record[T]) int { return strings.Compare(a.ID, b.ID) })
+		return list, err
+	}
+	beside := list
+	list = nil
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if i := slices.IndexFunc(beside, func(r *Record[T]) bool { return r.ID == id }); i >= 0 {
+			list = append(list, beside[i])
+			continue
+		}
+		r, err := s.Kind.Find(ctx, tx, id)
+		if err == nil && s.Hidden != nil && s.Hidden(ctx, r) {
+			err = s.Kind.Missing(id)
+		}
+		if err != nil {
 			return nil, err
 		}
+		list = append(list, r)
 	}
 	return list, nil
 }
@@ -127,9 +160,7 @@ func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) 
 // passes says whether a resource passes all filters; the values of one are alternatives.
 func (s *Search[T]) passes(r *Record[T], filters []ec2.Filter) bool {
 	for _, f := range filters {
-		if !slices.ContainsFunc(s.values(r, *f.Name), func(has string) bool {
-			return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
-		}) {
+		if !matches(f, s.values(r, *f.Name)) {
 			return false
 		}
 	}
@@ -203,4 +234,46 @@ func Bool(b *bool) []string {
 		return []string{"true"}
 	}
 	return []string{"false"}
+}
+
+// Each gives the values of a member of all items of a list, for Filters.
+func Each[T any](list []T, value func(*T) *string) (values []string) {
+	for i := range list {
+		if v := value(&list[i]); v != nil {
+			values = append(values, *v)
+		}
+	}
+	return values
+}
+
+// Int is a number as filters write it.
+func Int(n *int64) *string {
+	if n == nil {
+		return nil
+	}
+	return new(strconv.FormatInt(*n, 10))
+}
+
+// Select keeps what passes filters of a list of things that are no records.
+func Select[T any](list []T, filters []ec2.Filter, by map[string]func(*T) []string) ([]T, error) {
+	for _, f := range filters {
+		values, ok := by[api.Or(f.Name, "")]
+		if !ok {
+			return nil, noFilter(api.Or(f.Name, ""))
+		}
+		list = slices.DeleteFunc(list, func(v T) bool { return !matches(f, values(&v)) })
+	}
+	return list, nil
+}
+
+// matches says whether any of some values passes a filter; the values of the filter are alternatives.
+func matches(f ec2.Filter, values []string) bool {
+	return slices.ContainsFunc(values, func(has string) bool {
+		return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
+	})
+}
+
+// noFilter is the error for a filter that there is not. source: aws
+func noFilter(name string) error {
+	return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 }

@@ -2,6 +2,8 @@ package resource
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -90,4 +92,52 @@ func SetTags(ctx context.Context, tx *store.Tx, id string, tags map[string]strin
 		}
 	}
 	return nil
+}
+
+// Item is a resource of any kind.
+type Item struct {
+	ID, Account, Region, Kind, VPC string
+	Tags                           map[string]string
+}
+
+// ARN is the name of the resource as policies know it.
+func (i *Item) ARN() string { return api.ARN("ec2", i.Region, i.Account, i.Kind+"/"+i.ID) }
+
+// Lookup gives a resource of the caller's account and Region, of whatever kind, or nil.
+func Lookup(ctx context.Context, tx *store.Tx, id string) (*Item, error) {
+	row, err := rows.New(tx).GetResource(ctx, id)
+	call := api.CallFrom(ctx)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (row.Account != call.Account || row.Region != call.Region) {
+		return nil, nil //nolint:nilnil // nothing is an answer
+	} else if err != nil {
+		return nil, err
+	}
+	tags, err := tagsOf(ctx, tx, id)
+	return &Item{row.ID, row.Account, row.Region, row.Kind, row.Vpc, tags}, err
+}
+
+// Tag is a tag of a resource.
+type Tag struct{ ID, Kind, Name, Value string }
+
+// Tags lists the tags of all resources of the caller's account and Region, by the ids of the resources and the tags' names.
+func Tags(ctx context.Context, tx *store.Tx) ([]Tag, error) {
+	call := api.CallFrom(ctx)
+	list, err := rows.New(tx).ListTagsOfAccount(ctx, rows.ListTagsOfAccountParams{Account: call.Account, Region: call.Region})
+	tags := make([]Tag, len(list))
+	for i, t := range list {
+		tags[i] = Tag{t.ID, t.Kind, t.Name, t.Value}
+	}
+	return tags, err
+}
+
+// Retag changes a resource's tags: it sets some and removes others, and wakes those who carry the network, because a
+// machine may see its tags.
+func (i *Item) Retag(ctx context.Context, tx *store.Tx, set map[string]string, remove []string) error {
+	notify(tx, i.VPC, i.ID)
+	for _, name := range remove {
+		if err := rows.New(tx).DeleteResourceTag(ctx, rows.DeleteResourceTagParams{ID: i.ID, Name: name}); err != nil {
+			return err
+		}
+	}
+	return SetTags(ctx, tx, i.ID, set)
 }
