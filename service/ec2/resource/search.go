@@ -278,19 +278,18 @@ func noFilter(name string) error {
 	return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 }
 
-// Page gives the part of a list that a request asks for, and where the next begins: after the item whose key is the cursor. Keys
-// are of one item each.
-func Page[T any](list []T, limit *int64, after *string, least, most int64, key func(*T) string) (page []T, next *string, err error) {
+// Page gives the part of a list that a request asks for, and where the next begins.
+func Page[T any](list []T, limit *int64, after *string, least, most int64) (page []T, next *string, err error) {
 	if limit != nil && *limit < least {
 		return nil, nil, Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to %d.", *limit, least) // source: aws
 	}
-	if after != nil {
-		i := slices.IndexFunc(list, func(v T) bool { return key(&v) == *after })
-		list = list[i+1:]
+	first, err := strconv.Atoi(api.Or(after, "0"))
+	if err != nil {
+		return nil, nil, err
 	}
-	if n := min(api.Or(limit, most), most); int64(len(list)) > n {
-		list = list[:n]
-		next = new(key(&list[n-1]))
+	page = append([]T{}, list[min(first, len(list)):]...)
+	if n := int(min(api.Or(limit, most), most)); len(page) > n {
+		page, next = page[:n], new(strconv.Itoa(first+n))
 	}
-	return append([]T{}, list...), next, nil
+	return page, next, nil
 }

@@ -23,7 +23,7 @@ func (o *Routing) GetManagedPrefixListAssociations(ctx context.Context, in *ec2.
 		if err != nil {
 			return err
 		}
-		out.PrefixListAssociations, out.NextToken, err = resource.Page(users, in.MaxResults, in.NextToken, 5, 255, func(a *ec2.PrefixListAssociation) string { return *a.ResourceId })
+		out.PrefixListAssociations, out.NextToken, err = resource.Page(users, in.MaxResults, in.NextToken, 5, 255)
 		return err
 	})
 	return out, err

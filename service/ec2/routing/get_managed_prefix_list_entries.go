@@ -3,7 +3,6 @@ package routing
 import (
 	"context"
 
-	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
@@ -26,7 +25,7 @@ func (o *Routing) GetManagedPrefixListEntries(ctx context.Context, in *ec2.GetMa
 				return err
 			}
 		}
-		out.Entries, out.NextToken, err = resource.Page(entries, in.MaxResults, in.NextToken, 1, 100, func(e *ec2.PrefixListEntry) string { return api.Or(e.Cidr, "") })
+		out.Entries, out.NextToken, err = resource.Page(entries, in.MaxResults, in.NextToken, 1, 100)
 		return err
 	})
 	return out, err
