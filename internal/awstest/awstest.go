@@ -41,6 +41,7 @@ type World struct {
 	listener       *memnet.Listener
 	stop           context.CancelFunc
 	stopped        chan error
+	server         *cmd.Server
 	services       []api.Service
 	nodeRole       bool // it has been made
 }
@@ -84,7 +85,7 @@ func (w *World) Start() {
 		stop()
 		w.T.Fatal(err)
 	}
-	w.services = server.Mux.Services
+	w.server, w.services = server, server.Mux.Services
 	w.listener = memnet.Listen()
 	w.stop, w.stopped = stop, make(chan error, 1)
 	web := &http.Server{Handler: server.Mux, BaseContext: func(net.Listener) context.Context { return ctx }}

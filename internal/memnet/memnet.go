@@ -5,11 +5,14 @@ package memnet
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 )
 
 // Listener accepts the connections that its Dial makes.
 type Listener struct {
+	From netip.Addr // where connections come from; the zero value is the loopback address
+
 	accept chan net.Conn
 	done   chan struct{}
 	once   sync.Once
@@ -41,7 +44,7 @@ func (l *Listener) Addr() net.Addr { return addr{} }
 func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	server, client := net.Pipe()
 	select {
-	case l.accept <- conn{server}:
+	case l.accept <- conn{server, l.From}:
 		return client, nil
 	case <-l.done:
 		return nil, net.ErrClosed
@@ -51,10 +54,18 @@ func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // conn is a pipe that says where it comes from as a TCP connection would.
-type conn struct{ net.Conn }
+type conn struct {
+	net.Conn
+	from netip.Addr
+}
 
-// RemoteAddr is a loopback address.
-func (conn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+// RemoteAddr is a loopback address, or the listener's From.
+func (c conn) RemoteAddr() net.Addr {
+	if c.from.IsValid() {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.from, 1))
+	}
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+}
 
 // addr is the address of a listener in memory.
 type addr struct{}

@@ -24,6 +24,9 @@ func (f *Fleet) RequestManagedInstanceRoleToken(ctx context.Context, in *ssm.Req
 		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "This call must be signed with the key of a managed node"))
 	}
 	node := c.node
+	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+node.ID, nodeAccount(node.Account)); err != nil {
+		return nil, err
+	}
 	if subtle.ConstantTimeCompare([]byte(node.Fingerprint), []byte(in.Fingerprint)) != 1 {
 		return nil, iam.Refuse(ctx, action, c.ARN(), ssm.ErrMachineFingerprintDoesNotMatch(
 			"The fingerprint of %s is not the one that it registered with: the machine has changed, or another one uses its registration", node.ID))
@@ -46,7 +49,6 @@ func (f *Fleet) RequestManagedInstanceRoleToken(ctx context.Context, in *ssm.Req
 	if !ok {
 		return nil, iam.Refuse(ctx, action, c.ARN(), api.Errorf(api.AccessDenied, "Systems Manager cannot assume the role %s of %s. %s", name, node.ID, why))
 	}
-	iam.Exempt(ctx, action, "proved by the key of "+node.ID)
 	session, err := f.iam.NewSession(role, iam.SessionSpec{Name: node.ID, Source: c.ARN(), Duration: min(tokenLife, role.MaxSession)})
 	if err != nil {
 		return nil, err
