@@ -18,7 +18,8 @@ type Call struct {
 	Region    string
 	Account   string // whose resources are meant: the principal's account
 	Principal Principal
-	SourceIP  netip.Addr
+	Endpoint  Endpoint   // the VPC endpoint through which it came; nil for none
+	SourceIP  netip.Addr // of the client; a private address through an endpoint
 	Host      string
 	UserAgent string
 	TLS       bool
@@ -49,6 +50,15 @@ type Principal interface {
 	UserID() string    // AIDA…, AROA…:session, the account for root
 	KeyID() string     // access key, or the node's id; "" for nobody
 	Type() string      // CloudTrail's word: IAMUser, AssumedRole, Root, AWSService, Node, Anonymous
+}
+
+// Endpoint is a VPC endpoint through which a call has come.
+type Endpoint interface {
+	ID() string        // vpce-…
+	VPCID() string     // the VPC that it is in
+	AccountID() string // whose it is
+	Region() string    // its own and the service's
+	Service() string   // the one service behind it, by its signing name
 }
 
 // Decision is one authorization: may this principal do that to this resource, and why.

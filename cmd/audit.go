@@ -54,6 +54,7 @@ type auditEvent struct {
 	ErrorMessage        string
 	UserIdentity        struct{ ARN, Type, AccessKeyID string }
 	SourceIPAddress     string
+	VPCEndpointID       string
 	AdditionalEventData struct {
 		Decisions []decision
 	}
@@ -120,6 +121,10 @@ func (a *Audit) show(out io.Writer, table io.Writer, text []byte, e *auditEvent)
 	if who == "" {
 		who = strings.TrimSpace(strings.ToLower(e.UserIdentity.Type)+" "+e.UserIdentity.AccessKeyID) + " from " + e.SourceIPAddress
 	}
+	who = who[strings.LastIndexByte(who, ':')+1:]
+	if e.VPCEndpointID != "" {
+		who += " through " + e.VPCEndpointID
+	}
 	result, why := "ok", ""
 	if e.ErrorCode != "" {
 		result = e.ErrorCode
@@ -133,8 +138,7 @@ func (a *Audit) show(out io.Writer, table io.Writer, text []byte, e *auditEvent)
 		why = e.ErrorMessage // allowed, or not even asked
 	}
 	service, _, _ := strings.Cut(e.EventSource, ".")
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s:%s\t%s\t%s\n", e.EventTime.Format(time.DateTime), who[strings.LastIndexByte(who, ':')+1:],
-		service, e.EventName, result, why)
+	_, err := fmt.Fprintf(table, "%s\t%s\t%s:%s\t%s\t%s\n", e.EventTime.Format(time.DateTime), who, service, e.EventName, result, why)
 	return err
 }
 

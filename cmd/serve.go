@@ -221,7 +221,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 	defer func() { err = errors.Join(err, server.Close()) }()
 	web := &http.Server{
 		Handler: server.Mux, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader,
-		TLSConfig: server.CA.Config(server.Mux.Serves), BaseContext: func(net.Listener) context.Context { return ctx },
+		TLSConfig: server.Mux.TLS(server.CA), BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	g.Go(func() error { return server.Run(ctx) })

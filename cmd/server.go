@@ -137,11 +137,12 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		fleet.KindNode:        {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
 	settings := setting.New(s.db, map[string]setting.Kind{fleet.DefaultRole: fleet.DefaultRoleSetting()})
+	endpoints := endpoint.New(s.db)
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
 			ec2api.Service(&ec2.Service{
-				Endpoints:         endpoint.New(s.db),
+				Endpoints:         endpoints,
 				FlowLogs:          flowlog.New(s.db),
 				Instances:         instance.New(s.db),
 				NetworkAcls:       networkacl.New(s.db),
@@ -164,6 +165,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			stsapi.Service(sts.New(s.db, identity)),
 		},
 		Credentials: credentials{identity, nodes},
+		Via:         endpoints.Via,
 		Record:      trail.Record,
 		TokenKey:    master.Derive("pagination tokens"),
 		Region:      cfg.Region,

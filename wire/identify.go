@@ -33,13 +33,18 @@ const healthPath = ownPaths + "health"
 // be somebody's alias for this whole server, so there the signature's scope decides, then the
 // X-Amz-Target, then the name if it is SERVICE.REGION.DOMAIN, then the path, which only S3 has, and
 // last Action and Version.
+//
+// Behind a VPC endpoint there is one service of one Region, whatever a request says.
 func (m *Mux) identify(rq *request) error {
 	sig, sigErr := sigv4.Parse(rq.Request)
 	rq.sig = sig
 	host := parseHost(rq.Host, m.Serves)
 	rq.bucket = host.bucket
 	prefix, _ := splitTarget(rq.Header.Get(targetHeader))
+	endpoint := rq.call.Endpoint
 	switch {
+	case endpoint != nil:
+		rq.svc = m.services[endpoint.Service()]
 	case host.aws && host.service != "":
 		rq.svc = m.services[host.service]
 	case sig != nil && m.services[sig.Service] != nil:
@@ -52,6 +57,8 @@ func (m *Mux) identify(rq *request) error {
 		rq.svc = m.services["s3"]
 	}
 	switch {
+	case endpoint != nil:
+		rq.call.Region = endpoint.Region()
 	case host.region != "" && (host.aws || sig == nil):
 		rq.call.Region = host.region
 	case sig != nil && api.IsRegion(sig.Region):

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -21,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/internal/durable"
 )
 
@@ -110,11 +112,58 @@ func (ca *CA) PEM() []byte {
 // Config serves from one listener the names of the services that serves knows, localhost, the
 // address that a client dialled, and further names of the server's own. Other names are refused.
 func (ca *CA) Config(serves func(service string) bool, names ...string) *tls.Config {
+	return ca.config(func(context.Context) (func(string) bool, error) { return nameOf(serves, names), nil })
+}
+
+// nameOf says which names are served.
+func nameOf(serves func(service string) bool, names []string) func(name string) bool {
 	names = append([]string{"localhost"}, names...)
+	return func(name string) bool { return slices.Contains(names, name) || parseHost(name, serves).service != "" }
+}
+
+// TLS is CA.Config for the listeners of a Mux. A connection that has come through a VPC endpoint gets certificates only for
+// names of the service behind it, in its Region, and among the names of endpoints only for the endpoint's own.
+func (m *Mux) TLS(ca *CA, names ...string) *tls.Config {
+	everything := nameOf(m.Serves, names)
+	return ca.config(func(ctx context.Context) (func(string) bool, error) {
+		if m.Via == nil {
+			return everything, nil
+		}
+		endpoint, err := m.Via(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if endpoint == nil {
+			return everything, nil
+		}
+		return func(name string) bool { return isBehind(name, endpoint) }, nil
+	})
+}
+
+// isBehind says whether a name leads to a VPC endpoint: one of the endpoint's own, or one of the service behind it.
+func isBehind(name string, e api.Endpoint) bool {
+	host := parseHost(name, func(service string) bool { return service == e.Service() })
+	if host.service == "" || host.region != "" && host.region != e.Region() {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if strings.HasPrefix(label, "vpce-") && !strings.HasPrefix(label, e.ID()+"-") {
+			return false
+		}
+	}
+	return true
+}
+
+// config is a configuration for the names that a connection may ask for.
+func (ca *CA) config(of func(context.Context) (func(name string) bool, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			served, err := of(hello.Context())
+			if err != nil {
+				return nil, err
+			}
 			name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 			switch {
 			case name == "":
@@ -122,7 +171,7 @@ func (ca *CA) Config(serves func(service string) bool, names ...string) *tls.Con
 				if a, ok := hello.Conn.LocalAddr().(*net.TCPAddr); ok {
 					name = a.IP.String()
 				}
-			case !slices.Contains(names, name) && parseHost(name, serves).service == "":
+			case !served(name):
 				return nil, fmt.Errorf("wire: no certificate for %q", name)
 			}
 			return ca.Leaf(name)

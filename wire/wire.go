@@ -48,7 +48,10 @@ type Config struct {
 	Record      func(context.Context, *api.Call, *api.Outcome) // the audit trail; called once a request
 	TokenKey    []byte                                         // seals pagination tokens; 32 bytes
 	Region      string                                         // of requests that name none
-	Log         *slog.Logger
+	// Via says through which VPC endpoint the connection of a request has come; nil for none. It is asked for every request with
+	// the context of its connection. An error breaks the connection off: there is nobody at its other end any more. Via may be nil.
+	Via func(context.Context) (api.Endpoint, error)
+	Log *slog.Logger
 }
 
 // Mux serves all services on one listener.
@@ -149,6 +152,14 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		RequestID: requestID(), Time: time.Now(), Region: m.Region, Host: r.Host, UserAgent: r.UserAgent(), TLS: r.TLS != nil,
 		SourceIP: addrOf(r.RemoteAddr), Principal: Anonymous{},
 	}}
+	if m.Via != nil {
+		endpoint, err := m.Via(r.Context())
+		if err != nil {
+			m.Log.Debug("connection broken off", "request_id", rq.call.RequestID, "error", err)
+			panic(http.ErrAbortHandler)
+		}
+		rq.call.Endpoint = endpoint
+	}
 	rs := &response{status: http.StatusOK, header: w.Header(), body: make([]byte, 0, firstBody)}
 	rs.header.Set(requestIDHeader, rq.call.RequestID)
 	ctx := api.WithCall(r.Context(), rq.call)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,6 +22,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/service/ec2/endpoint"
 	"github.com/vennel/vennel/wire"
 )
 
@@ -34,6 +37,8 @@ import (
 //	user NAME POLICY                  makes a user with an inline policy ({} for none)
 //	role NAME SERVICE MANAGED         makes a role that SERVICE assumes, with an AWS managed policy
 //	as NAME                           calls as that user; admin and nobody are there from the start
+//	through VPC ADDRESS FROM [TABLE]  calls over connections that arrive at an address in a VPC, from another address in it,
+//	                                  led by the route table of a number; through nothing ends that
 //	node NAME {TAGS}                  makes a simulated node, connected and online; $NAME is its id
 //	node NAME ec2messages {TAGS}      the same on the older line
 //	instance NAME {TAGS}              makes a simulated node that is an EC2 instance, connected and online
@@ -89,7 +94,8 @@ type script struct {
 	users map[string]Keys
 	nodes map[string]*Node
 	as    string
-	last  any // the kept JSON
+	via   *http.Client // instead of the world's
+	last  any          // the kept JSON
 }
 
 // runScript runs one script.
@@ -167,6 +173,8 @@ func (s *script) run(text string) error {
 			return fmt.Errorf("there is no user %s", one)
 		}
 		s.as = one
+	case "through":
+		return s.through(one, two, three)
 	case "advance":
 		d, err := time.ParseDuration(one)
 		if err != nil {
@@ -245,7 +253,11 @@ func (s *script) call(service, operation, input string, wantError bool) error {
 	if err := wire.ReadInput(service, operation, []byte(input), in); err != nil {
 		return fmt.Errorf("the input: %w", err)
 	}
-	err = s.w.Client(service, s.users[s.as]).Call(context.Background(), operation, in, out)
+	client := s.w.Client(service, s.users[s.as])
+	if s.via != nil {
+		client.HTTP = s.via
+	}
+	err = client.Call(context.Background(), operation, in, out)
 	var text []byte
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if !wantError {
@@ -263,6 +275,30 @@ func (s *script) call(service, operation, input string, wantError bool) error {
 		return err
 	}
 	return s.keep(text)
+}
+
+// through lets connections arrive in a VPC.
+func (s *script) through(vpc, local, rest string) error {
+	if s.via = nil; vpc == "nothing" {
+		return nil
+	}
+	to, err := netip.ParseAddr(local)
+	if err != nil {
+		return err
+	}
+	from, table, _ := strings.Cut(rest, " ")
+	source, err := netip.ParseAddr(from)
+	if err != nil {
+		return err
+	}
+	number := 0
+	if table != "" {
+		if number, err = strconv.Atoi(table); err != nil {
+			return err
+		}
+	}
+	s.via = s.w.Through(endpoint.Arrival{VPC: vpc, Local: to, Table: number}, source)
+	return nil
 }
 
 // keep keeps a JSON text as the last.

@@ -11,6 +11,8 @@ import (
 
 // Listener accepts the connections that its Dial makes.
 type Listener struct {
+	From netip.Addr // where connections come from; the zero value is the loopback address
+
 	accept chan net.Conn
 	done   chan struct{}
 	once   sync.Once
@@ -41,6 +43,9 @@ func (l *Listener) Addr() net.Addr { return addr{} }
 // Dial connects to the listener; the address is of no matter.
 func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	here := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1)
+	if l.From.IsValid() {
+		here = netip.AddrPortFrom(l.From, 1)
+	}
 	return l.DialAs(ctx, here, here)
 }
 

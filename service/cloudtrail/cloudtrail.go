@@ -77,6 +77,8 @@ type event struct {
 	ManagementEvent    bool           `json:"managementEvent"`
 	RecipientAccountID string         `json:"recipientAccountId"`
 	EventCategory      string         `json:"eventCategory"`
+	VPCEndpointID      string         `json:"vpcEndpointId,omitzero"`
+	VPCEndpointAccount string         `json:"vpcEndpointAccountId,omitzero"`
 	TLSDetails         tlsDetails     `json:"tlsDetails"`
 }
 
@@ -144,6 +146,9 @@ func (t *Trail) Record(ctx context.Context, call *api.Call, o *api.Outcome) {
 	}
 	if call.SourceIP.IsValid() {
 		e.SourceIPAddress = call.SourceIP.String()
+	}
+	if through := call.Endpoint; through != nil {
+		e.VPCEndpointID, e.VPCEndpointAccount = through.ID(), through.AccountID()
 	}
 	name := ""
 	if p := call.Principal; p != nil {

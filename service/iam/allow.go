@@ -74,14 +74,23 @@ func Allow(ctx context.Context, action, resource string, about ...About) error {
 	return api.Errorf(api.AccessDenied, "%s", message)
 }
 
-// Exempt records that an operation needs no policy, and why: AWS's own exceptions, such as
-// GetCallerIdentity, and calls that are proved by something else than a signature.
-func Exempt(ctx context.Context, action, why string) {
+// AllowUngranted is Allow for what needs no grant, and why: AWS's own exceptions, such as
+// GetCallerIdentity, and calls that are proved by something else than a signature. The policy of the
+// VPC endpoint through which the call came may refuse it nonetheless.
+func AllowUngranted(ctx context.Context, action, why string, about ...About) error {
 	call := api.CallFrom(ctx)
-	if p, ok := call.Principal.(*Principal); ok {
-		p.noteUse(call)
+	q, request := newQuestion(call, action, "*", about)
+	d := api.Decision{Action: action, Resource: "*", Allowed: true, Reason: why}
+	var err error
+	if e := endpointOf(call); e != nil {
+		filtered := policy.Filter(request, &e.layer)
+		if d.Allowed = filtered.Allowed; !d.Allowed {
+			d.Reason = reason(&filtered)
+			err = api.Errorf(api.AccessDenied, "%s", e.named(&filtered, filtered.Message(q.shown(request))))
+		}
 	}
-	call.Decide(api.Decision{Action: action, Resource: "*", Allowed: true, Reason: why})
+	call.Decide(d)
+	return err
 }
 
 // Refuse records a refusal that is not a policy's, and returns the error.
@@ -107,26 +116,43 @@ func reason(d *policy.Decision) string {
 	return "allowed by " + d.By.String() + " " + d.Policy + ", statement " + d.Statement
 }
 
-// decide evaluates all policies that apply to a call, and gives AWS's words for a refusal.
-func decide(call *api.Call, action, resource string, about []About) (policy.Decision, string) {
+// newQuestion gathers what an authorization is about.
+func newQuestion(call *api.Call, action, resource string, about []About) (*question, *policy.Request) {
 	q := &question{call: call}
 	for _, a := range about {
 		a(q)
 	}
 	request := &policy.Request{Action: action, Resource: resource, ResourceAccount: q.account}
-	policies := &policy.Policies{Resource: q.resource}
 	p, ok := call.Principal.(*Principal)
 	if ok {
 		request.Principal = p.Principal
-		policies.Identity, policies.Boundary, policies.Session = p.grants.identity, p.grants.boundary, p.session
 		p.noteUse(call)
 	}
 	request.Context.Fallback = func(key string) []string { return q.key(p, key) }
-	d := policy.Evaluate(request, policies)
+	return q, request
+}
+
+// shown is the request as a refusal names it.
+func (q *question) shown(request *policy.Request) *policy.Request {
 	if q.named != "" {
 		request.Resource = q.named
 	}
-	return d, d.Message(request)
+	return request
+}
+
+// decide evaluates all policies that apply to a call, and gives AWS's words for a refusal.
+func decide(call *api.Call, action, resource string, about []About) (policy.Decision, string) {
+	q, request := newQuestion(call, action, resource, about)
+	policies := &policy.Policies{Resource: q.resource}
+	if p, ok := call.Principal.(*Principal); ok {
+		policies.Identity, policies.Boundary, policies.Session = p.grants.identity, p.grants.boundary, p.session
+	}
+	e := endpointOf(call)
+	if e != nil {
+		policies.Endpoint = e.layer
+	}
+	d := policy.Evaluate(request, policies)
+	return d, e.named(&d, d.Message(q.shown(request)))
 }
 
 // key gives a condition key's values. Keys that no policy asks for cost nothing.
@@ -147,6 +173,12 @@ func (q *question) key(p *Principal, name string) []string {
 // requestKey gives the keys that are about the request and the resource.
 func (q *question) requestKey(name string) []string {
 	call := q.call
+	e := endpointOf(call)
+	if e != nil {
+		if values := e.key(call, name); values != nil {
+			return values
+		}
+	}
 	if prefix, tag, ok := strings.Cut(name, "/"); ok {
 		switch prefix {
 		case "aws:resourcetag", "ssm:resourcetag", "iam:resourcetag", "ec2:resourcetag":
@@ -166,7 +198,7 @@ func (q *question) requestKey(name string) []string {
 	case "aws:securetransport":
 		return []string{strconv.FormatBool(call.TLS)}
 	case "aws:sourceip":
-		if call.SourceIP.IsValid() {
+		if call.SourceIP.IsValid() && e == nil { // through an endpoint it is aws:VpcSourceIp
 			return []string{call.SourceIP.String()}
 		}
 	case "aws:useragent":

@@ -8,10 +8,12 @@ import (
 	"github.com/vennel/vennel/service/iam"
 )
 
-// GetCallerIdentity says who makes the call. It needs no permission, and no policy can deny it.
-// source: userguide
+// GetCallerIdentity says who makes the call. It needs no permission, and no policy can deny it
+// but that of a VPC endpoint. source: userguide
 func (s *STS) GetCallerIdentity(ctx context.Context, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
-	iam.Exempt(ctx, "sts:GetCallerIdentity", "needs no permission")
+	if err := iam.AllowUngranted(ctx, "sts:GetCallerIdentity", "needs no permission"); err != nil {
+		return nil, err
+	}
 	p := api.CallFrom(ctx).Principal
 	return &sts.GetCallerIdentityOutput{UserId: new(p.UserID()), Account: new(p.AccountID()), Arn: new(p.ARN())}, nil
 }

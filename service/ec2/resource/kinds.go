@@ -42,12 +42,15 @@ var (
 	ResolverLinks     = &Kind[ResolverLink]{Name: "resolver-rule-association", Prefix: "rslvr-rrassoc"}
 )
 
-// byPrefix finds the kind that an id is of.
-var byPrefix = []interface {
+// anyKind is a kind, whatever its data.
+type anyKind interface {
 	Check(id string) error
 	Missing(id string) error
 	prefix() string
-}{
+}
+
+// taggable are the kinds whose resources can be tagged.
+var taggable = []anyKind{
 	VPCs, Subnets, RouteTables, InternetGateways, NatGateways, Addresses, DhcpOptions, PrefixLists, SecurityGroups, SecurityGroupRules, NetworkAcls,
 	NetworkInterfaces, Endpoints, Peerings, FlowLogs, Instances, Volumes, VpnGateways, CustomerGateways, VpnConnections,
 }
@@ -57,17 +60,25 @@ func (k *Kind[T]) prefix() string { return k.Prefix }
 
 // MissingAny is the error for a resource, of whatever kind, that is not there. source: aws
 func MissingAny(id string) error {
-	before, _, _ := strings.Cut(id, "-")
-	for _, k := range byPrefix {
-		if k.prefix() != before {
-			continue
-		}
-		if err := k.Check(id); err != nil {
-			return err
-		}
-		return k.Missing(id)
+	k := ofKind(id)
+	if k == nil {
+		return Errorf("InvalidID", "The ID '%s' is not valid", id)
 	}
-	return Errorf("InvalidID", "The ID '%s' is not valid", id)
+	if err := k.Check(id); err != nil {
+		return err
+	}
+	return k.Missing(id)
+}
+
+// ofKind gives the kind that an id is of, or nil for none whose resources can be tagged.
+func ofKind(id string) anyKind {
+	before, _, _ := strings.Cut(id, "-")
+	for _, k := range taggable {
+		if k.prefix() == before {
+			return k
+		}
+	}
+	return nil
 }
 
 // VPC is a virtual private cloud; its record's VPC is itself.

@@ -16,9 +16,9 @@ var (
 	ElasticRange = netip.MustParsePrefix("198.19.0.0/16")
 )
 
-// EndpointServices are the services that an endpoint is offered for, in every Region: name and whether there is a gateway
-// endpoint beside the interface endpoint. source: userguide, "AWS services that integrate with AWS PrivateLink"
-var EndpointServices = []string{"ec2", "ec2messages", "iam", "kms", "logs", "s3", "ssm", "ssmmessages", "sts"}
+// EndpointServices are the services that have public addresses and that endpoints are offered for. source: userguide, "AWS
+// services that integrate with AWS PrivateLink"
+var EndpointServices = []string{"cloudtrail", "ec2", "ec2messages", "iam", "kms", "logs", "route53resolver", "s3", "ssm", "ssmmessages", "sts"}
 
 // gatewayService is the service with a gateway endpoint.
 const gatewayService = "s3"

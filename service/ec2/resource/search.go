@@ -277,3 +277,19 @@ func matches(f ec2.Filter, values []string) bool {
 func noFilter(name string) error {
 	return Errorf("InvalidParameterValue", "The filter '%s' is invalid", name)
 }
+
+// Page gives the part of a list that a request asks for, and where the next begins.
+func Page[T any](list []T, limit *int64, after *string, least, most int64) (page []T, next *string, err error) {
+	if limit != nil && *limit < least {
+		return nil, nil, Errorf("InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to %d.", *limit, least) // source: aws
+	}
+	first, err := strconv.Atoi(api.Or(after, "0"))
+	if err != nil {
+		return nil, nil, err
+	}
+	page = append([]T{}, list[min(first, len(list)):]...)
+	if n := int(min(api.Or(limit, most), most)); len(page) > n {
+		page, next = page[:n], new(strconv.Itoa(first+n))
+	}
+	return page, next, nil
+}

@@ -103,11 +103,11 @@ type Item struct {
 // ARN is the name of the resource as policies know it.
 func (i *Item) ARN() string { return api.ARN("ec2", i.Region, i.Account, i.Kind+"/"+i.ID) }
 
-// Lookup gives a resource of the caller's account and Region, of whatever kind, or nil.
+// Lookup gives a resource of the caller's account and Region, of whatever kind of EC2's, or nil.
 func Lookup(ctx context.Context, tx *store.Tx, id string) (*Item, error) {
 	row, err := rows.New(tx).GetResource(ctx, id)
 	call := api.CallFrom(ctx)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (row.Account != call.Account || row.Region != call.Region) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (row.Account != call.Account || row.Region != call.Region || ofKind(id) == nil) {
 		return nil, nil //nolint:nilnil // nothing is an answer
 	} else if err != nil {
 		return nil, err

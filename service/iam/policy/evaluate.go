@@ -142,6 +142,19 @@ func Evaluate(req *Request, p *Policies) Decision {
 	return e.allowed(granted)
 }
 
+// Filter decides a request that needs no grant: only the policy of the VPC endpoint through which it came may refuse it.
+func Filter(req *Request, endpoint *Layer) Decision {
+	e := newEvaluation(req, &Policies{Endpoint: *endpoint})
+	v := e.all(Endpoint, endpoint.Policies)
+	switch {
+	case v.deny != nil:
+		return e.explicit(&v)
+	case endpoint.exists() && v.allow == nil:
+		return e.implicit(Endpoint, &Policies{Endpoint: *endpoint})
+	}
+	return e.allowed(&v)
+}
+
 // requiredKind is the kind of resource policy that must take part in an allow, Resource when none must.
 func requiredKind(resource []Attached) Kind {
 	for i := range resource {

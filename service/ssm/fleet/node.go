@@ -177,6 +177,10 @@ func own(ctx context.Context, action, id string) error {
 		api.Errorf(api.AccessDenied, "The credentials of %s cannot be used for %s", p.Source(), id))
 }
 
+// nodeAccount is the condition key that tells the policy of a VPC endpoint whose node a call is about which no principal of
+// that account has signed. source: userguide, "Condition keys for AWS Systems Manager"
+func nodeAccount(account string) iam.About { return iam.Key("ssm:nodeaccountid", account) }
+
 // AllowNode asks whether the caller may do one of a node's own actions for a node.
 func AllowNode(ctx context.Context, action, resource, id string) error {
 	if err := iam.Allow(ctx, action, resource); err != nil {

@@ -26,27 +26,38 @@ func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterMan
 		return f.registerInstance(ctx, p, in)
 	}
 	if in.ActivationId == nil || in.ActivationCode == nil {
+		if err := iam.AllowUngranted(ctx, action, "unproved"); err != nil {
+			return nil, err
+		}
 		return nil, iam.Refuse(ctx, action, "*", ssm.ErrInvalidActivation("Registration needs the code and id of an activation"))
 	}
-	key, err := decodeKey(in.PublicKey)
-	if err != nil {
-		return nil, err
-	}
+	key, badKey := decodeKey(in.PublicKey)
 	id := newNodeID()
 	hash := sha256.Sum256([]byte(*in.ActivationCode))
 	now := call.Time.UnixMilli()
-	err = f.db.Update(ctx, func(tx *store.Tx) error {
+	err := f.db.Update(ctx, func(tx *store.Tx) error {
 		q := rows.New(tx)
 		a, err := q.GetActivation(ctx, *in.ActivationId)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		valid := err == nil && a.Region == call.Region && subtle.ConstantTimeCompare(a.Code, hash[:]) == 1
+		var about []iam.About
+		if valid {
+			call.Account = a.Account
+			about = append(about, nodeAccount(a.Account))
+		}
+		if err := iam.AllowUngranted(ctx, action, "proved by activation "+a.ID, about...); err != nil {
+			return err
+		}
+		if badKey != nil {
+			return badKey
+		}
 		// One answer for all that may be wrong, so that ids cannot be probed. source: model
-		if err != nil || a.Region != call.Region || subtle.ConstantTimeCompare(a.Code, hash[:]) != 1 {
+		if !valid {
 			return iam.Refuse(ctx, action, "*", ssm.ErrInvalidActivation(
 				"The activation is not valid. The activation might have been deleted, or the ActivationId and the ActivationCode do not match."))
 		}
-		call.Account = a.Account
 		if a.Expires <= now {
 			return iam.Refuse(ctx, action, "*", ssm.ErrActivationExpired("The activation %s has expired", a.ID))
 		}
@@ -60,7 +71,6 @@ func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterMan
 		} else if n == 0 {
 			return iam.Refuse(ctx, action, "*", ssm.ErrInvalidActivation("The registration limit of %d of the activation %s is reached", a.Most, a.ID))
 		}
-		iam.Exempt(ctx, action, "proved by activation "+a.ID)
 		err = q.PutNode(ctx, rows.PutNodeParams{
 			ID: id, Account: a.Account, Region: a.Region, Activation: a.ID, Role: a.Role, Name: a.Name, Registered: now,
 			Fingerprint: in.Fingerprint, PublicKey: key, KeyCreated: now,
@@ -89,7 +99,9 @@ func (f *Fleet) registerInstance(ctx context.Context, p *iam.Principal, in *ssm.
 	if err != nil {
 		return nil, err
 	}
-	iam.Exempt(ctx, action, "proved by the instance identity role")
+	if err := iam.AllowUngranted(ctx, action, "proved by the instance identity role", nodeAccount(call.Account)); err != nil {
+		return nil, err
+	}
 	err = f.db.Update(ctx, func(tx *store.Tx) error {
 		if _, ok, err := f.instance(ctx, tx, call.Account, call.Region, in.Fingerprint); err != nil {
 			return err

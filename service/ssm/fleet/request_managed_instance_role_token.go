@@ -31,6 +31,9 @@ func (f *Fleet) RequestManagedInstanceRoleToken(ctx context.Context, in *ssm.Req
 		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "This call must be signed with the key of a managed node"))
 	}
 	node := c.node
+	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+node.ID, nodeAccount(node.Account)); err != nil {
+		return nil, err
+	}
 	if subtle.ConstantTimeCompare([]byte(node.Fingerprint), []byte(in.Fingerprint)) != 1 {
 		return nil, iam.Refuse(ctx, action, c.ARN(), ssm.ErrMachineFingerprintDoesNotMatch(
 			"The fingerprint of %s is not the one that it registered with: the machine has changed, or another one uses its registration", node.ID))
@@ -66,7 +69,6 @@ func (f *Fleet) token(ctx context.Context, account, id, arn, role string) (*ssm.
 	if !ok {
 		return nil, iam.Refuse(ctx, action, arn, api.Errorf(api.AccessDenied, "Systems Manager cannot assume the role %s of %s. %s", name, id, why))
 	}
-	iam.Exempt(ctx, action, "proved by the key of "+id)
 	session, err := f.iam.NewSession(found, iam.SessionSpec{
 		Name: id, Source: arn, Keys: map[string]string{"ssm:sourceinstancearn": arn}, Duration: min(tokenLife, found.MaxSession),
 	})
@@ -114,6 +116,9 @@ func (f *Fleet) defaultToken(ctx context.Context, p *iam.Principal, in *ssm.Requ
 	}
 	if !on || role == noRole { // source: aws
 		return nil, iam.Refuse(ctx, action, p.Source(), api.Errorf(api.AccessDenied, "Systems Manager's instance management role is not configured for account: %s", call.Account))
+	}
+	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+in.Fingerprint, nodeAccount(call.Account)); err != nil {
+		return nil, err
 	}
 	return f.token(ctx, call.Account, in.Fingerprint, p.Source(), role)
 }

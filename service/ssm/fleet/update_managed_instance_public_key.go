@@ -19,11 +19,13 @@ func (f *Fleet) UpdateManagedInstancePublicKey(ctx context.Context, in *ssm.Upda
 	if !ok {
 		return nil, iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "This call must be signed with the key of a managed node"))
 	}
+	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+c.node.ID, nodeAccount(c.node.Account)); err != nil {
+		return nil, err
+	}
 	key, err := decodeKey(in.NewPublicKey)
 	if err != nil {
 		return nil, err
 	}
-	iam.Exempt(ctx, action, "proved by the key of "+c.node.ID)
 	err = f.db.Update(ctx, func(tx *store.Tx) error {
 		n, err := rows.New(tx).SetNodeKey(ctx, rows.SetNodeKeyParams{
 			PublicKey: key, KeyCreated: call.Time.UnixMilli(), ID: c.node.ID, Old: c.node.PublicKey,

@@ -1,0 +1,28 @@
+package routing
+
+import (
+	"context"
+
+	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/service/ec2/resource"
+)
+
+// searchLists is DescribeManagedPrefixLists. source: userguide, the operation's page
+var searchLists = resource.Search[resource.PrefixList]{
+	Kind: resource.PrefixLists, Operation: "DescribeManagedPrefixLists", Beside: amazons, Least: 1, Most: 100,
+	Filters: resource.Filters[resource.PrefixList]{
+		"owner-id":         func(l *prefixList) []string { return resource.One(l.Data.OwnerId) },
+		"prefix-list-id":   func(l *prefixList) []string { return []string{l.ID} },
+		"prefix-list-name": func(l *prefixList) []string { return resource.One(l.Data.PrefixListName) },
+	},
+}
+
+// DescribeManagedPrefixLists lists prefix lists, the caller's own and AWS's.
+func (o *Routing) DescribeManagedPrefixLists(ctx context.Context, in *ec2.DescribeManagedPrefixListsInput) (*ec2.DescribeManagedPrefixListsOutput, error) {
+	page, next, err := searchLists.Run(ctx, o.db, resource.Query{DryRun: in.DryRun, IDs: in.PrefixListIds, Filters: in.Filters, Max: in.MaxResults, After: in.NextToken})
+	out := &ec2.DescribeManagedPrefixListsOutput{PrefixLists: []ec2.ManagedPrefixList{}, NextToken: next}
+	for _, l := range page {
+		out.PrefixLists = append(out.PrefixLists, answerList(l))
+	}
+	return out, err
+}
