@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +32,12 @@ const (
 
 // lab is a Host with servers on every guest.
 type lab struct {
-	t       testing.TB
+	t testing.TB
+	*bench
+}
+
+// bench is what a lab and the labs of its subtests share.
+type bench struct {
 	host    *linux.Host
 	options linux.Options
 	config  *dataplane.Config
@@ -39,13 +45,14 @@ type lab struct {
 	open    []io.Closer
 	serving map[string]bool
 	wait    sync.WaitGroup
+	hops    atomic.Int32 // the hop limit of what the metadata service says; 0 for the usual
 }
 
 // newLab makes a Config true and lets everybody in it answer.
 func newLab(t testing.TB, c *dataplane.Config) *lab {
 	t.Helper()
 	need(t)
-	l := &lab{t: t, config: c, serving: map[string]bool{}}
+	l := &lab{t, &bench{config: c, serving: map[string]bool{}}}
 	l.options = linux.Options{Dir: t.TempDir(), Prefix: newPrefix(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	h, err := linux.New(l.options)
 	if err != nil {
@@ -56,6 +63,9 @@ func newLab(t testing.TB, c *dataplane.Config) *lab {
 	l.set()
 	return l
 }
+
+// with is the same lab in a subtest.
+func (l *lab) with(t testing.TB) *lab { return &lab{t, l.bench} }
 
 // end removes everything and says what is left.
 func (l *lab) end() {
@@ -81,18 +91,23 @@ func (l *lab) set() {
 	for id, why := range status.Failures {
 		l.t.Errorf("%s: %s", id, why)
 	}
+	there := map[string]bool{}
 	for i := range l.config.Machines {
-		if m := &l.config.Machines[i]; !l.serving[m.ID] && len(m.Init) == 0 && !m.Stopped {
-			l.serving[m.ID] = true
+		m := &l.config.Machines[i]
+		if len(m.Init) > 0 || m.Stopped {
+			continue
+		}
+		if there[m.ID] = true; !l.serving[m.ID] {
 			l.serve(m.ID)
 		}
 	}
 	for _, s := range l.config.Sockets() {
-		if key := fmt.Sprint(s); !l.serving[key] {
-			l.serving[key] = true
+		key := fmt.Sprint(s)
+		if there[key] = true; !l.serving[key] {
 			l.answer(s)
 		}
 	}
+	l.serving = there
 }
 
 // netns opens a namespace for the length of the test.
@@ -202,12 +217,22 @@ func (l *lab) answer(s dataplane.Socket) {
 		l.t.Fatal(err)
 	}
 	l.accept(n, func(c net.Conn) string {
+		if n := int(l.hops.Load()); n > 0 && s.Role == dataplane.Metadata {
+			limit(c, n)
+		}
 		at := s.VPC
 		if at == "" {
 			at = "internet"
 		}
 		return fmt.Sprintf("%s %s %s from %s mark %d", s.Role, at, addr(c.LocalAddr()), addr(c.RemoteAddr()), mark(c))
 	})
+}
+
+// limit sets the hop limit of a connection's packets.
+func limit(c net.Conn, hops int) {
+	if raw, err := c.(syscall.Conn).SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TTL, hops) })
+	}
 }
 
 // mark is the mark of a connection.

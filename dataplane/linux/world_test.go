@@ -261,3 +261,13 @@ func worldD(c *dataplane.Config) dataplane.VPC {
 	eni(&d, dataplane.Interface{Subnet: "subnet-e", Kind: dataplane.Endpoint, Groups: []string{"sg-d"}, Owner: "vpce-d"}, "10.10.3.20")
 	return d
 }
+
+// at gives the interface with an address.
+func at(v *dataplane.VPC, address string) *dataplane.Interface {
+	for i := range v.Interfaces {
+		if v.Interfaces[i].Addresses[0] == ip(address) {
+			return &v.Interfaces[i]
+		}
+	}
+	panic("no interface " + address)
+}
