@@ -156,7 +156,7 @@ func TestExecTerminal(t *testing.T) {
 		said string
 	}{
 		{nil, "tty; stty size\n", "/dev/pts/0\r\n24 80\r\n"},
-		{func() { resize <- Size{50, 132} }, "stty size\n", "\r\n50 132\r\n"},
+		{func() { resize <- Size{50, 132} }, "until stty size | grep 132; do sleep 0.1; done\n", "\r\n50 132\r\n"},
 		{nil, "sh -c 'echo g\"\"o; exec sleep 1000'\n", "go\r\n"},
 		{nil, "\x03", "^C"},
 		{nil, "echo af''ter $TERM\n", "after xterm\r\n"},

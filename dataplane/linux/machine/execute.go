@@ -75,8 +75,9 @@ func (o *one) execute(ctx context.Context, c *command, conn net.Conn, out *frame
 		case <-left:
 			left, late = nil, time.After(grace)
 			hangup()
-		case <-done:
-			done = nil // down ends all
+		case <-done: // the machine goes down, which ends it if this does not
+			done = nil
+			hangup()
 		case <-late:
 			_ = unix.Kill(-pid, unix.SIGKILL)
 		}

@@ -86,11 +86,12 @@ func first() int {
 	if err != nil {
 		answer.Error = err.Error()
 	}
-	if err := errors.Join(err, writeJSONFrame(conn, kindExit, answer)); err != nil {
+	_ = writeJSONFrame(conn, kindExit, answer) // whoever does not hear it any more has noted that we are here
+	conn.Close()
+	if err != nil {
 		c.say("boot failed: %v", err)
 		return 1
 	}
-	conn.Close()
 	f.live(listener)
 	return 0
 }
@@ -225,21 +226,21 @@ func (o *one) live(listener net.Listener) {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // this is where a process begins
 	var work sync.WaitGroup
 	work.Go(func() { _, _ = io.Copy(o.console, read) })
-	work.Go(func() { o.signals(ctx, signals) })
+	work.Go(func() { o.signals(signals) })
 	work.Go(func() { o.initctl(ctx) })
 	work.Go(func() { o.serve(ctx, listener) })
 	work.Go(func() { o.run(ctx) })
 	how := <-o.end
+	cancel() // those who execute something hear that the line is cut
 	o.down(how)
-	cancel() // the rest waits for nothing that matters: with us, the kernel ends it all
+	// Nothing is waited for: with this process, the kernel ends everything.
 }
 
 // down ends all other processes, and says how it came to that.
 func (o *one) down(how string) {
 	o.console.say("going down: %s", how)
-	for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGCONT} { // shells that talk to people ignore the first
-		_ = unix.Kill(-1, s)
-	}
+	_ = unix.Kill(-1, unix.SIGTERM)
+	_ = unix.Kill(-1, unix.SIGCONT)
 	late := time.After(grace)
 	for waiting := true; waiting; {
 		err := unix.Kill(-1, 0)
@@ -268,20 +269,15 @@ func (o *one) stop(how string) {
 }
 
 // signals reaps, and obeys those that mean something to a first process.
-func (o *one) signals(ctx context.Context, signals <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case s := <-signals:
-			switch s {
-			case unix.SIGCHLD:
-				o.reap()
-			case unix.SIGTERM, unix.SIGPWR:
-				o.stop(endPoweroff)
-			case unix.SIGINT: // Ctrl-Alt-Delete
-				o.stop(endReboot)
-			}
+func (o *one) signals(signals <-chan os.Signal) {
+	for s := range signals {
+		switch s {
+		case unix.SIGCHLD:
+			o.reap()
+		case unix.SIGTERM, unix.SIGPWR:
+			o.stop(endPoweroff)
+		case unix.SIGINT: // Ctrl-Alt-Delete
+			o.stop(endReboot)
 		}
 	}
 }
