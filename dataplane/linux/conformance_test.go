@@ -22,8 +22,6 @@ import (
 	"github.com/vennel/vennel/dataplane/linux/netns/netnstest"
 )
 
-func setForever() {}
-
 // front is what the services say to whoever comes to them.
 func front(vpc, local, from, mark string) string {
 	return "front " + vpc + " " + local + " from " + from + " mark " + mark
@@ -307,14 +305,18 @@ func pings(l *lab) {
 	if !l.ping("i-a1", "10.10.1.11", patience) || !l.ping("i-a1", "10.20.1.10", patience) {
 		l.t.Error("an instance does not answer though its group allows it")
 	}
+	var wait sync.WaitGroup
 	for what, to := range map[string]string{
 		"an endpoint": "10.10.3.20", "a router": "10.10.1.1", "a gateway endpoint": s3, "the resolver": "10.10.0.2",
 		"a closed instance": "10.10.6.26", "the NAT gateway": "10.10.0.30",
 	} {
-		if l.ping("i-a1", to, silence) {
-			l.t.Errorf("%s answers to an echo", what)
-		}
+		wait.Go(func() {
+			if l.ping("i-a1", to, silence) {
+				l.t.Errorf("%s answers to an echo", what)
+			}
+		})
 	}
+	wait.Wait()
 }
 
 // spoof sends with addresses that are not the sender's.
@@ -436,7 +438,11 @@ func mtu(l *lab) {
 		var failed error
 		err = raw.Control(func(fd uintptr) {
 			failed = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
-			for deadline := time.Now().Add(time.Second); failed == nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			for range 40 { // until the router's word is here, or for long enough to say that there is none
+				if failed != nil {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
 				failed = unix.Send(int(fd), make([]byte, size), 0)
 			}
 			known, _ = unix.GetsockoptInt(int(fd), unix.SOL_IP, unix.IP_MTU)

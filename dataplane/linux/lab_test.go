@@ -27,7 +27,7 @@ import (
 // How long a test waits for an answer that should come, and for one that should not.
 const (
 	patience = 10 * time.Second
-	silence  = 600 * time.Millisecond
+	silence  = 400 * time.Millisecond
 )
 
 // lab is a Host with servers on every guest.
@@ -43,7 +43,7 @@ type bench struct {
 	config  *dataplane.Config
 	mu      sync.Mutex
 	open    []io.Closer
-	serving map[string]bool
+	serving map[string]uint64 // guests, by their namespace; and sockets
 	wait    sync.WaitGroup
 	hops    atomic.Int32 // the hop limit of what the metadata service says; 0 for the usual
 }
@@ -52,7 +52,7 @@ type bench struct {
 func newLab(t testing.TB, c *dataplane.Config) *lab {
 	t.Helper()
 	need(t)
-	l := &lab{t, &bench{config: c, serving: map[string]bool{}}}
+	l := &lab{t, &bench{config: c, serving: map[string]uint64{}}}
 	l.options = linux.Options{Dir: t.TempDir(), Prefix: newPrefix(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	h, err := linux.New(l.options)
 	if err != nil {
@@ -69,8 +69,10 @@ func (l *lab) with(t testing.TB) *lab { return &lab{t, l.bench} }
 
 // end removes everything and says what is left.
 func (l *lab) end() {
-	if err := l.host.Remove(context.Background()); err != nil {
-		l.t.Errorf("removing: %v", err)
+	if l.host != nil {
+		if err := l.host.Remove(context.Background()); err != nil {
+			l.t.Errorf("removing: %v", err)
+		}
 	}
 	l.mu.Lock()
 	open := l.open
@@ -91,19 +93,19 @@ func (l *lab) set() {
 	for id, why := range status.Failures {
 		l.t.Errorf("%s: %s", id, why)
 	}
-	there := map[string]bool{}
+	there := map[string]uint64{}
 	for i := range l.config.Machines {
 		m := &l.config.Machines[i]
 		if len(m.Init) > 0 || m.Stopped {
 			continue
 		}
-		if there[m.ID] = true; !l.serving[m.ID] {
+		if there[m.ID] = l.inode(m.ID); l.serving[m.ID] != there[m.ID] {
 			l.serve(m.ID)
 		}
 	}
 	for _, s := range l.config.Sockets() {
 		key := fmt.Sprint(s)
-		if there[key] = true; !l.serving[key] {
+		if there[key] = 1; l.serving[key] == 0 {
 			l.answer(s)
 		}
 	}
@@ -119,6 +121,16 @@ func (l *lab) netns(id string) *os.File {
 	}
 	l.keep(ns)
 	return ns
+}
+
+// inode tells a machine's namespace from its last.
+func (l *lab) inode(id string) uint64 {
+	l.t.Helper()
+	at, err := l.netns(id).Stat()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return at.Sys().(*syscall.Stat_t).Ino
 }
 
 // keep closes something at the end.

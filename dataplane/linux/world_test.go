@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dataplane/linux/nft"
 )
 
 func px(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -271,3 +272,6 @@ func at(v *dataplane.VPC, address string) *dataplane.Interface {
 	}
 	panic("no interface " + address)
 }
+
+// nftDevice is the router's device of the interface with an address.
+func nftDevice(v *dataplane.VPC, address string) string { return nft.Device(eniID(v, address)) }
