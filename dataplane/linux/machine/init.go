@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ import (
 // The limits of a first process.
 const (
 	spareThreads = 24 // threads that it makes before anybody else can use them up: the runtime dies when it gets none
-	maxConns     = 64 // requests at once
+	maxCommands  = 64 // at once
+	maxConns     = 80 // requests at once, so that there is room for others
 	defaultPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	initctl      = "/run/initctl" // a pipe on which reboots are asked for: see shim.sh
 )
@@ -48,6 +50,7 @@ func Init() {
 
 // first is the life of a first process.
 func first() int {
+	runtime.GOMAXPROCS(2) // however large the host is: see spareThreads
 	files := map[int]*os.File{}
 	for _, fd := range []int{controlFile, bootFile, consoleFile, stateFile, selfFile} {
 		unix.CloseOnExec(fd)
@@ -72,7 +75,7 @@ func first() int {
 	}
 	f := &one{
 		boot: &b, console: c, state: files[stateFile], children: map[int]chan<- syscall.WaitStatus{},
-		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1),
+		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1), commands: make(chan struct{}, maxCommands),
 	}
 	listener, err := net.FileListener(files[controlFile])
 	files[controlFile].Close()
@@ -127,7 +130,9 @@ type one struct {
 	end      chan string   // how it is to end
 	empty    chan struct{} // there are no other processes
 
-	config sync.Mutex // guards boot.Machine
+	config    sync.Mutex // guards boot.Machine
+	beginning sync.Mutex // one command begins at a time
+	commands  chan struct{}
 
 	mu       sync.Mutex // guards children, and is held while one is started, so that its end is not missed
 	children map[int]chan<- syscall.WaitStatus
@@ -346,7 +351,7 @@ func (o *one) run(ctx context.Context) {
 	out := o.stdout.Fd()
 	_, end, err := o.start(m.Init, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   environment("root", "/root", "/bin/sh", slices.Concat(o.trust(), []string{"TERM=dumb"}, m.Env)),
+		Env:   environment("root", "/root", "/bin/sh", slices.Concat([]string{trust, "TERM=dumb"}, m.Env)),
 		Files: []uintptr{null.Fd(), out, out},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

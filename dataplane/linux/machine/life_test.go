@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -203,6 +205,11 @@ func TestLimits(t *testing.T) {
 	if n := len(peopled(t, l.Base)); n > 40+spareThreads {
 		t.Errorf("%d processes", n)
 	}
+	var work sync.WaitGroup
+	for range 30 { // none of which finds room; the first process must live
+		work.Go(func() { _, _ = Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"true"}}) })
+	}
+	work.Wait()
 	eventually(t, "there is room again", func() bool {
 		_, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"pkill", "-9", "sh"}})
 		_, err2 := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"pkill", "-9", "-f", "^sleep 1000$", "-n"}})
@@ -549,4 +556,104 @@ func TestIdentity(t *testing.T) {
 		t.Error(err)
 	}
 	_ = cmd.Wait()
+}
+
+// poorHost names what the host lacks, in the process that is a test of it.
+const poorHost = "VENNEL_TEST_HOST"
+
+// onHost runs the test again in a process with another host around it, and says whether this is that process.
+func onHost(t *testing.T, host, script string, sys *syscall.SysProcAttr) bool {
+	t.Helper()
+	needRoot(t)
+	if os.Getenv(poorHost) == host {
+		return true
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for path := dir; path != "/tmp" && path != "/"; path = filepath.Dir(path) { // for another user
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	cmd := exec.Command("sh", "-ec", script+"\nexec /proc/self/fd/3 -test.run '^"+t.Name()+"$' -test.v -test.count 1")
+	cmd.Env = append(os.Environ(), poorHost+"="+host, "TMPDIR="+dir)
+	cmd.ExtraFiles = []*os.File{program}
+	cmd.SysProcAttr = sys
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+	return false
+}
+
+// TestSingleUser makes machines in a user namespace with one user, as somebody who is not root can.
+func TestSingleUser(t *testing.T) {
+	one := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 65534, Size: 1}}
+	if !onHost(t, "single", "", &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, UidMappings: one, GidMappings: one, Credential: &syscall.Credential{NoSetGroups: true},
+	}) {
+		return
+	}
+	l := newLauncher(t)
+	if !l.single || len(l.Degraded()) == 0 {
+		t.Errorf("degraded: %q", l.Degraded())
+	}
+	up(t, l, dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "echo started >/root/started; exec sleep 1000"}})
+	eventually(t, "it has started", func() bool {
+		out, _ := sh(t, l, "i-1", "cat /root/started; pgrep -c sleep")
+		return out == "started\n1"
+	})
+	for script, said := range map[string]string{
+		"id -u; hostname": "0\none",
+		"mount -o remount,rw,bind /usr 2>/dev/null || echo no":  "no",
+		"ip link add v0 type veth peer name v1 && echo mine":    "mine",
+		"echo 1 2>/dev/null >/proc/sys/kernel/panic || echo no": "no",
+	} {
+		want(t, l, "i-1", script, said)
+	}
+	if _, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"id"}, User: "daemon"}); err == nil || !strings.Contains(err.Error(), "has one user") {
+		t.Errorf("another user: %v", err)
+	}
+	screen := &talk{}
+	if exit, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"tty"}, TTY: true, Stdout: screen}); exit != 0 || err != nil || !screen.has("/dev/pts/0") {
+		t.Errorf("a terminal: %d, %v, %q", exit, err, screen.text.String())
+	}
+}
+
+// TestNoShutdown gives machines a shutdown on a host that has none.
+func TestNoShutdown(t *testing.T) {
+	if !onHost(t, "bare", `mount --make-rprivate /
+mkdir "$TMPDIR/sbin"
+cp /usr/sbin/ip "$TMPDIR/sbin/ip" || cp /usr/bin/ip "$TMPDIR/sbin/ip"
+mount --bind "$TMPDIR/sbin" /usr/sbin`, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}) {
+		return
+	}
+	l := newLauncher(t)
+	up(t, l, sleeper("i-1"))
+	want(t, l, "i-1", "ls /usr/sbin; /sbin/ip -o link | wc -l; ls /sbin | xargs", "ip\n1\nhalt ip poweroff reboot shutdown telinit")
+	_, _ = Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"/sbin/shutdown", "-h", "now"}})
+	eventually(t, "it is off", func() bool { return set(t, l, sleeper("i-1"))["i-1"].Exit == "powered off" })
+}
+
+// TestUnified hands controllers down in version 2 of cgroups.
+func TestUnified(t *testing.T) {
+	above := t.TempDir()
+	if err := os.WriteFile(filepath.Join(above, "cgroup.controllers"), []byte("cpu pids\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := hierarchy{folder: filepath.Join(above, "ours"), controllers: []string{"pids", "memory"}, unified: true}
+	err := h.make(above)
+	text, _ := os.ReadFile(filepath.Join(h.folder, "cgroup.subtree_control"))
+	if err != nil || string(text) != "+pids" || !slices.Equal(h.controllers, []string{"pids"}) || h.file("memory") != "memory.max" {
+		t.Errorf("%q, %v, %v", text, h.controllers, err)
+	}
 }

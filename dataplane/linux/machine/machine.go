@@ -146,6 +146,7 @@ func (l *Launcher) open() (err error) {
 			l.guests[g.id] = g
 		}
 	}
+	l.sweepAll()
 	return nil
 }
 
@@ -204,19 +205,18 @@ func (l *Launcher) Set(ctx context.Context, machines []dataplane.Machine) (map[s
 			continue
 		}
 		wanted[m.ID] = true
-		if err := check(m); err != nil {
-			fail(m.ID, err)
-			continue
-		}
 		work.Go(func() error {
-			g, err := l.find(m)
-			if g == nil || err != nil {
-				fail(m.ID, err)
+			bad := check(m)
+			g, err := l.find(m, bad == nil)
+			fail(m.ID, errors.Join(bad, err))
+			if g == nil {
 				return nil
 			}
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			fail(m.ID, l.converge(ctx, g, m))
+			if bad == nil {
+				fail(m.ID, l.converge(ctx, g, m))
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[m.ID] = g.status()
@@ -244,13 +244,13 @@ func (l *Launcher) all() []*guest {
 	return slices.Collect(maps.Values(l.guests))
 }
 
-// find gives the guest of a machine and makes its disk when it has none. A machine that has never run and is not to run has no
-// guest.
-func (l *Launcher) find(m *dataplane.Machine) (*guest, error) {
+// find gives the guest of a machine and makes its disk when it has none and may have one. A machine that has never run and is
+// not to run has no guest.
+func (l *Launcher) find(m *dataplane.Machine, may bool) (*guest, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.guests[m.ID]
-	if g != nil || m.Stopped {
+	if g != nil || m.Stopped || !may {
 		return g, nil
 	}
 	taken := map[int]bool{}
