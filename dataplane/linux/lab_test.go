@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,26 +27,32 @@ import (
 // How long a test waits for an answer that should come, and for one that should not.
 const (
 	patience = 10 * time.Second
-	silence  = 600 * time.Millisecond
+	silence  = 400 * time.Millisecond
 )
 
 // lab is a Host with servers on every guest.
 type lab struct {
-	t       testing.TB
+	t testing.TB
+	*bench
+}
+
+// bench is what a lab and the labs of its subtests share.
+type bench struct {
 	host    *linux.Host
 	options linux.Options
 	config  *dataplane.Config
 	mu      sync.Mutex
 	open    []io.Closer
-	serving map[string]bool
+	serving map[string]uint64 // guests, by their namespace; and sockets
 	wait    sync.WaitGroup
+	hops    atomic.Int32 // the hop limit of what the metadata service says; 0 for the usual
 }
 
 // newLab makes a Config true and lets everybody in it answer.
 func newLab(t testing.TB, c *dataplane.Config) *lab {
 	t.Helper()
 	need(t)
-	l := &lab{t: t, config: c, serving: map[string]bool{}}
+	l := &lab{t, &bench{config: c, serving: map[string]uint64{}}}
 	l.options = linux.Options{Dir: t.TempDir(), Prefix: newPrefix(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	h, err := linux.New(l.options)
 	if err != nil {
@@ -57,10 +64,15 @@ func newLab(t testing.TB, c *dataplane.Config) *lab {
 	return l
 }
 
+// with is the same lab in a subtest.
+func (l *lab) with(t testing.TB) *lab { return &lab{t, l.bench} }
+
 // end removes everything and says what is left.
 func (l *lab) end() {
-	if err := l.host.Remove(context.Background()); err != nil {
-		l.t.Errorf("removing: %v", err)
+	if l.host != nil {
+		if err := l.host.Remove(context.Background()); err != nil {
+			l.t.Errorf("removing: %v", err)
+		}
 	}
 	l.mu.Lock()
 	open := l.open
@@ -81,18 +93,23 @@ func (l *lab) set() {
 	for id, why := range status.Failures {
 		l.t.Errorf("%s: %s", id, why)
 	}
+	there := map[string]uint64{}
 	for i := range l.config.Machines {
-		if m := &l.config.Machines[i]; !l.serving[m.ID] && len(m.Init) == 0 && !m.Stopped {
-			l.serving[m.ID] = true
+		m := &l.config.Machines[i]
+		if len(m.Init) > 0 || m.Stopped {
+			continue
+		}
+		if there[m.ID] = l.inode(m.ID); l.serving[m.ID] != there[m.ID] {
 			l.serve(m.ID)
 		}
 	}
 	for _, s := range l.config.Sockets() {
-		if key := fmt.Sprint(s); !l.serving[key] {
-			l.serving[key] = true
+		key := fmt.Sprint(s)
+		if there[key] = 1; l.serving[key] == 0 {
 			l.answer(s)
 		}
 	}
+	l.serving = there
 }
 
 // netns opens a namespace for the length of the test.
@@ -104,6 +121,16 @@ func (l *lab) netns(id string) *os.File {
 	}
 	l.keep(ns)
 	return ns
+}
+
+// inode tells a machine's namespace from its last.
+func (l *lab) inode(id string) uint64 {
+	l.t.Helper()
+	at, err := l.netns(id).Stat()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return at.Sys().(*syscall.Stat_t).Ino
 }
 
 // keep closes something at the end.
@@ -202,12 +229,22 @@ func (l *lab) answer(s dataplane.Socket) {
 		l.t.Fatal(err)
 	}
 	l.accept(n, func(c net.Conn) string {
+		if n := int(l.hops.Load()); n > 0 && s.Role == dataplane.Metadata {
+			limit(c, n)
+		}
 		at := s.VPC
 		if at == "" {
 			at = "internet"
 		}
 		return fmt.Sprintf("%s %s %s from %s mark %d", s.Role, at, addr(c.LocalAddr()), addr(c.RemoteAddr()), mark(c))
 	})
+}
+
+// limit sets the hop limit of a connection's packets.
+func limit(c net.Conn, hops int) {
+	if raw, err := c.(syscall.Conn).SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TTL, hops) })
+	}
 }
 
 // mark is the mark of a connection.

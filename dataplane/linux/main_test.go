@@ -1,6 +1,7 @@
 package linux_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,5 +69,10 @@ func TestRootless(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"TestConformance", "TestAdopt", "TestDrift"} {
+		if !bytes.Contains(out, []byte("--- PASS: "+name+" ")) {
+			t.Errorf("%s has not passed:\n%s", name, out)
+		}
 	}
 }

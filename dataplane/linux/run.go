@@ -55,10 +55,12 @@ func (h *Host) watch(ctx context.Context, news chan<- string) error {
 			}
 		}
 		var failed error
+		var fresh []string
 		for id, k := range h.kernels {
 			if watchers[id].stop != nil {
 				continue
 			}
+			fresh = append(fresh, id)
 			alone, stop := context.WithCancel(ctx)
 			watchers[id] = watcher{k.inode, stop}
 			for family, groups := range map[int]uint32{unix.NETLINK_ROUTE: groups, unix.NETLINK_NETFILTER: 1 << (unix.NFNLGRP_NFTABLES - 1)} {
@@ -73,6 +75,12 @@ func (h *Host) watch(ctx context.Context, news chan<- string) error {
 		h.mu.Unlock()
 		if failed != nil {
 			g.Go(func() error { return failed })
+		}
+		for _, id := range fresh { // what has happened before somebody listened is news, too
+			select {
+			case news <- id:
+			case <-ctx.Done():
+			}
 		}
 		select {
 		case <-changed:
@@ -167,6 +175,9 @@ func (h *Host) Repair(ctx context.Context) (changes int, err error) {
 	h.swept = false
 	return h.once(ctx)
 }
+
+// Changes is how many changes of the kernel the host has made, ever.
+func (h *Host) Changes() int { return int(h.changes.Load()) }
 
 // once makes the last Config true and says how many changes that took.
 func (h *Host) once(ctx context.Context) (changes int, err error) {

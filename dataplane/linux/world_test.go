@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dataplane/linux/nft"
 )
 
 func px(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -261,3 +262,16 @@ func worldD(c *dataplane.Config) dataplane.VPC {
 	eni(&d, dataplane.Interface{Subnet: "subnet-e", Kind: dataplane.Endpoint, Groups: []string{"sg-d"}, Owner: "vpce-d"}, "10.10.3.20")
 	return d
 }
+
+// at gives the interface with an address.
+func at(v *dataplane.VPC, address string) *dataplane.Interface {
+	for i := range v.Interfaces {
+		if v.Interfaces[i].Addresses[0] == ip(address) {
+			return &v.Interfaces[i]
+		}
+	}
+	panic("no interface " + address)
+}
+
+// nftDevice is the router's device of the interface with an address.
+func nftDevice(v *dataplane.VPC, address string) string { return nft.Device(eniID(v, address)) }

@@ -231,8 +231,24 @@ func (l *Launcher) sweep(g *guest) {
 	g.run.Groups = nil
 }
 
+// sweepAll removes cgroups of machines that are gone, which a kill may have left. One with processes in it stays.
+func (l *Launcher) sweepAll() {
+	for _, h := range l.groups {
+		entries, err := os.ReadDir(h.folder)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				_ = os.Remove(filepath.Join(h.folder, e.Name()))
+			}
+		}
+	}
+}
+
 // removeGroups removes our folders from the hierarchies.
 func (l *Launcher) removeGroups() {
+	l.sweepAll()
 	for _, h := range l.groups {
 		if err := os.Remove(h.folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.Log.Warn("a cgroup cannot be removed", "error", err)

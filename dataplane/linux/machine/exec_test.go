@@ -42,11 +42,13 @@ func TestExec(t *testing.T) {
 		{"root's folder", ExecConfig{Argv: []string{"pwd"}}, "/root\n", "", 0, ""},
 		{"no such folder", ExecConfig{Argv: []string{"pwd"}, Dir: "/nowhere"}, "", "", 0, "pwd: no such file or directory"},
 		{"environment", ExecConfig{Argv: []string{"sh", "-c", "echo $A $HOME"}, Env: []string{"A=b", "HOME=/x"}}, "b /x\n", "", 0, ""},
-		{"only that", ExecConfig{Argv: []string{"sh", "-c", "env | cut -d= -f1 | sort | xargs"}}, "HOME LANG LOGNAME PATH PWD SHELL SSL_CERT_FILE USER\n", "", 0, ""},
+		{"only that", ExecConfig{Argv: []string{"sh", "-c", "env | cut -d= -f1 | sort | xargs"}}, "AWS_CA_BUNDLE HOME LANG LOGNAME PATH PWD SHELL SSL_CERT_FILE USER\n", "", 0, ""},
 		{"no command", ExecConfig{}, "", "", 0, "there is no command"},
 		{"no such command", ExecConfig{Argv: []string{"nonesuch"}}, "", "", 0, "nonesuch: command not found"},
 		{"no such file", ExecConfig{Argv: []string{"/nonesuch"}}, "", "", 0, "/nonesuch: no such file or directory"},
 		{"a child that stays", ExecConfig{Argv: []string{"sh", "-c", "sleep 100 & echo done"}}, "done\n", "", 0, ""},
+		{"streams that block", ExecConfig{Argv: []string{"sh", "-c", "cat /proc/$$/fdinfo/0 /proc/$$/fdinfo/1 /proc/$$/fdinfo/2 | grep flags | xargs"}}, "flags: 00 flags: 01 flags: 01\n", "", 0, ""},
+		{"a child that reads nothing", ExecConfig{Argv: []string{"sh", "-c", "sleep 100 & echo done"}, Stdin: strings.NewReader(strings.Repeat("x", 1<<20))}, "done\n", "", 0, ""},
 		{"no descriptors but three", ExecConfig{Argv: []string{"sh", "-c", "ls /proc/$$/fd | xargs"}}, "0 1 2\n", "", 0, ""},
 	} {
 		stdout, stderr, exit, err := run(c.config)
@@ -95,12 +97,13 @@ func sum256(data []byte) []byte {
 func TestExecHangup(t *testing.T) {
 	l := newLauncher(t)
 	up(t, l, dataplane.Machine{ID: "i-1", Name: "one"})
-	for _, tty := range []bool{false, true} {
+	for _, c := range []ExecConfig{{}, {TTY: true}, {Stdin: zeros{}}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, w := io.Pipe()
 		done := make(chan error, 1)
+		c.Argv, c.Stdout = []string{"sh", "-c", "echo here; sleep 1000"}, w
 		go func() {
-			_, err := Exec(ctx, l.Dir, "i-1", ExecConfig{Argv: []string{"sh", "-c", "echo here; sleep 1000"}, Stdout: w, TTY: tty})
+			_, err := Exec(ctx, l.Dir, "i-1", c)
 			done <- err
 		}()
 		if _, err := r.Read(make([]byte, 16)); err != nil {
@@ -108,7 +111,7 @@ func TestExecHangup(t *testing.T) {
 		}
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("tty %v: %v", tty, err)
+			t.Errorf("%+v: %v", c, err)
 		}
 		eventually(t, "the command is gone", func() bool {
 			_, exit := sh(t, l, "i-1", "pgrep -x sleep")
@@ -116,6 +119,11 @@ func TestExecHangup(t *testing.T) {
 		})
 	}
 }
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
 // talk is a terminal that a test reads and writes.
 type talk struct {
@@ -150,13 +158,18 @@ func TestExecTerminal(t *testing.T) {
 		}
 		done <- exit
 	}()
+	defer func() {
+		if t.Failed() {
+			t.Logf("%q", screen.text.String())
+		}
+	}()
 	for _, step := range []struct {
 		do   func()
 		keys string
 		said string
 	}{
 		{nil, "tty; stty size\n", "/dev/pts/0\r\n24 80\r\n"},
-		{func() { resize <- Size{50, 132} }, "stty size\n", "\r\n50 132\r\n"},
+		{func() { resize <- Size{50, 132} }, "until stty size | grep 132; do sleep 0.1; done\n", "\r\n50 132\r\n"},
 		{nil, "sh -c 'echo g\"\"o; exec sleep 1000'\n", "go\r\n"},
 		{nil, "\x03", "^C"},
 		{nil, "echo af''ter $TERM\n", "after xterm\r\n"},

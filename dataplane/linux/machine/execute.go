@@ -25,33 +25,17 @@ func (o *one) execute(ctx context.Context, c *command, conn net.Conn, out *frame
 	if len(c.Argv) == 0 {
 		return 0, errors.New("there is no command")
 	}
-	who, err := o.person(c.User)
-	if err != nil {
-		return 0, err
+	select {
+	case o.commands <- struct{}{}:
+		defer func() { <-o.commands }()
+	default:
+		return 0, errors.New("too many commands run at once")
 	}
-	attr := &syscall.ProcAttr{
-		Dir: c.Dir,
-		Env: environment(who.name, who.home, who.shell, slices.Concat(o.trust(), c.Env)),
-		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: c.TTY, Credential: who.credential},
-	}
-	if attr.Dir == "" {
-		attr.Dir = who.home
-		if info, err := os.Stat(attr.Dir); err != nil || !info.IsDir() {
-			attr.Dir = "/"
-		}
-	}
-	s, err := newStreams(c, who.uid)
+	pid, end, s, err := o.begin(c)
 	if err != nil {
 		return 0, err
 	}
 	defer s.close()
-	attr.Files = s.files()
-	pid, end, err := o.start(c.Argv, attr)
-	s.closeInside()
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
 	var input, output sync.WaitGroup
 	// Whoever asked may go away: the command hears of it as of a line that is cut, and then is ended.
 	gone := make(chan struct{})
@@ -68,20 +52,27 @@ func (o *one) execute(ctx context.Context, c *command, conn net.Conn, out *frame
 	}
 	var status syscall.WaitStatus
 	var late <-chan time.Time
-	for waiting, left, done := true, gone, ctx.Done(); waiting; {
+	ask := time.NewTicker(time.Second)
+	defer ask.Stop()
+	for waiting, left, down := true, gone, ctx.Done(); waiting; {
 		select {
 		case status = <-end:
 			waiting = false
 		case <-left:
 			left, late = nil, time.After(grace)
 			hangup()
-		case <-done:
-			done = nil // down ends all
+		case <-ask.C: // feed, which waits for a command that does not read, does not notice who goes away
+			if left != nil && out.write(kindStdout, nil) != nil {
+				left, late = nil, time.After(grace)
+				hangup()
+			}
+		case <-down: // the machine goes down, which ends it if this does not
+			down = nil
+			hangup()
 		case <-late:
 			_ = unix.Kill(-pid, unix.SIGKILL)
 		}
 	}
-	cancel()
 	s.finish()
 	output.Wait()
 	// The connection stays open for the reply, but nothing more is read from it.
@@ -91,6 +82,39 @@ func (o *one) execute(ctx context.Context, c *command, conn net.Conn, out *frame
 		return 128 + int(status.Signal()), nil
 	}
 	return status.ExitStatus(), nil
+}
+
+// begin starts a command. One begins at a time, because what it takes keeps a thread, and there may be no more.
+func (o *one) begin(c *command) (int, <-chan syscall.WaitStatus, *streams, error) {
+	o.beginning.Lock()
+	defer o.beginning.Unlock()
+	who, err := o.person(c.User)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	attr := &syscall.ProcAttr{
+		Dir: c.Dir,
+		Env: environment(who.name, who.home, who.shell, slices.Concat([]string{trust, "AWS_CA_BUNDLE=" + bundle}, c.Env)),
+		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: c.TTY, Credential: who.credential},
+	}
+	if attr.Dir == "" {
+		attr.Dir = who.home
+		if info, err := os.Stat(attr.Dir); err != nil || !info.IsDir() {
+			attr.Dir = "/"
+		}
+	}
+	s, err := newStreams(c, who.uid)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	attr.Files = s.files()
+	pid, end, err := o.start(c.Argv, attr)
+	s.closeInside()
+	if err != nil {
+		s.close()
+		return 0, nil, nil, err
+	}
+	return pid, end, s, nil
 }
 
 // person is a user of the machine.
@@ -163,7 +187,7 @@ func environment(name, home, shell string, more []string) []string {
 }
 
 // trust tells OpenSSL, which may look into another place, what the machine trusts.
-func (o *one) trust() []string { return []string{"SSL_CERT_FILE=" + bundle} }
+const trust = "SSL_CERT_FILE=" + bundle
 
 // lookPath finds a program as the command's own shell would.
 func lookPath(name string, env []string, dir string) (string, error) {
@@ -318,8 +342,9 @@ func (s *streams) drain(f *os.File, kind byte, out *frames, buffer []byte) {
 	}
 }
 
-// finish ends the output of a command that has ended itself but whose children have not.
+// finish ends the streams of a command that has ended, though its children may hold them.
 func (s *streams) finish() {
+	_ = s.in.SetWriteDeadline(time.Unix(1, 0))
 	for _, f := range s.out {
 		_ = f.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ import (
 // The limits of a first process.
 const (
 	spareThreads = 24 // threads that it makes before anybody else can use them up: the runtime dies when it gets none
-	maxConns     = 64 // requests at once
+	maxCommands  = 64 // at once
+	maxConns     = 80 // requests at once, so that there is room for others
 	defaultPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	initctl      = "/run/initctl" // a pipe on which reboots are asked for: see shim.sh
 )
@@ -48,6 +50,7 @@ func Init() {
 
 // first is the life of a first process.
 func first() int {
+	runtime.GOMAXPROCS(2) // however large the host is: see spareThreads
 	files := map[int]*os.File{}
 	for _, fd := range []int{controlFile, bootFile, consoleFile, stateFile, selfFile} {
 		unix.CloseOnExec(fd)
@@ -72,7 +75,7 @@ func first() int {
 	}
 	f := &one{
 		boot: &b, console: c, state: files[stateFile], children: map[int]chan<- syscall.WaitStatus{},
-		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1),
+		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1), commands: make(chan struct{}, maxCommands),
 	}
 	listener, err := net.FileListener(files[controlFile])
 	files[controlFile].Close()
@@ -86,11 +89,12 @@ func first() int {
 	if err != nil {
 		answer.Error = err.Error()
 	}
-	if err := errors.Join(err, writeJSONFrame(conn, kindExit, answer)); err != nil {
+	_ = writeJSONFrame(conn, kindExit, answer) // whoever does not hear it any more has noted that we are here
+	conn.Close()
+	if err != nil {
 		c.say("boot failed: %v", err)
 		return 1
 	}
-	conn.Close()
 	f.live(listener)
 	return 0
 }
@@ -126,7 +130,9 @@ type one struct {
 	end      chan string   // how it is to end
 	empty    chan struct{} // there are no other processes
 
-	config sync.Mutex // guards boot.Machine
+	config    sync.Mutex // guards boot.Machine
+	beginning sync.Mutex // one command begins at a time
+	commands  chan struct{}
 
 	mu       sync.Mutex // guards children, and is held while one is started, so that its end is not missed
 	children map[int]chan<- syscall.WaitStatus
@@ -225,21 +231,21 @@ func (o *one) live(listener net.Listener) {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // this is where a process begins
 	var work sync.WaitGroup
 	work.Go(func() { _, _ = io.Copy(o.console, read) })
-	work.Go(func() { o.signals(ctx, signals) })
+	work.Go(func() { o.signals(signals) })
 	work.Go(func() { o.initctl(ctx) })
 	work.Go(func() { o.serve(ctx, listener) })
 	work.Go(func() { o.run(ctx) })
 	how := <-o.end
+	cancel() // those who execute something hear that the line is cut
 	o.down(how)
-	cancel() // the rest waits for nothing that matters: with us, the kernel ends it all
+	// Nothing is waited for: with this process, the kernel ends everything.
 }
 
 // down ends all other processes, and says how it came to that.
 func (o *one) down(how string) {
 	o.console.say("going down: %s", how)
-	for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGCONT} { // shells that talk to people ignore the first
-		_ = unix.Kill(-1, s)
-	}
+	_ = unix.Kill(-1, unix.SIGTERM)
+	_ = unix.Kill(-1, unix.SIGCONT)
 	late := time.After(grace)
 	for waiting := true; waiting; {
 		err := unix.Kill(-1, 0)
@@ -268,20 +274,15 @@ func (o *one) stop(how string) {
 }
 
 // signals reaps, and obeys those that mean something to a first process.
-func (o *one) signals(ctx context.Context, signals <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case s := <-signals:
-			switch s {
-			case unix.SIGCHLD:
-				o.reap()
-			case unix.SIGTERM, unix.SIGPWR:
-				o.stop(endPoweroff)
-			case unix.SIGINT: // Ctrl-Alt-Delete
-				o.stop(endReboot)
-			}
+func (o *one) signals(signals <-chan os.Signal) {
+	for s := range signals {
+		switch s {
+		case unix.SIGCHLD:
+			o.reap()
+		case unix.SIGTERM, unix.SIGPWR:
+			o.stop(endPoweroff)
+		case unix.SIGINT: // Ctrl-Alt-Delete
+			o.stop(endReboot)
 		}
 	}
 }
@@ -350,7 +351,7 @@ func (o *one) run(ctx context.Context) {
 	out := o.stdout.Fd()
 	_, end, err := o.start(m.Init, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   environment("root", "/root", "/bin/sh", slices.Concat(o.trust(), []string{"TERM=dumb"}, m.Env)),
+		Env:   environment("root", "/root", "/bin/sh", slices.Concat([]string{trust, "TERM=dumb"}, m.Env)),
 		Files: []uintptr{null.Fd(), out, out},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

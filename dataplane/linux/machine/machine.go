@@ -146,6 +146,7 @@ func (l *Launcher) open() (err error) {
 			l.guests[g.id] = g
 		}
 	}
+	l.sweepAll()
 	return nil
 }
 
@@ -204,19 +205,18 @@ func (l *Launcher) Set(ctx context.Context, machines []dataplane.Machine) (map[s
 			continue
 		}
 		wanted[m.ID] = true
-		if err := check(m); err != nil {
-			fail(m.ID, err)
-			continue
-		}
 		work.Go(func() error {
-			g, err := l.find(m)
-			if g == nil || err != nil {
-				fail(m.ID, err)
+			bad := check(m)
+			g, err := l.find(m, bad == nil)
+			fail(m.ID, errors.Join(bad, err))
+			if g == nil {
 				return nil
 			}
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			fail(m.ID, l.converge(ctx, g, m))
+			if bad == nil {
+				fail(m.ID, l.converge(ctx, g, m))
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[m.ID] = g.status()
@@ -244,13 +244,13 @@ func (l *Launcher) all() []*guest {
 	return slices.Collect(maps.Values(l.guests))
 }
 
-// find gives the guest of a machine and makes its disk when it has none. A machine that has never run and is not to run has no
-// guest.
-func (l *Launcher) find(m *dataplane.Machine) (*guest, error) {
+// find gives the guest of a machine and makes its disk when it has none and may have one. A machine that has never run and is
+// not to run has no guest.
+func (l *Launcher) find(m *dataplane.Machine, may bool) (*guest, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.guests[m.ID]
-	if g != nil || m.Stopped {
+	if g != nil || m.Stopped || !may {
 		return g, nil
 	}
 	taken := map[int]bool{}
@@ -326,53 +326,65 @@ func (l *Launcher) observe(g *guest) bool {
 	if g.pid == nil || !ended(g.pid, 0) {
 		return false
 	}
-	how := reap(g.pid)
-	g.pid.Close()
-	g.pid = nil
-	g.run.Exit, g.run.Again = g.reason(how)
+	g.run.Exit = g.reason(g.gone())
 	g.run.Process = process{}
 	if err := g.run.write(g.folder); err != nil {
 		l.Log.Error("a machine's end is not written down", "machine", g.id, "error", err)
 	}
 	l.sweep(g)
-	l.Log.Info("a machine has ended", "machine", g.id, "exit", g.run.Exit, "reboot", g.run.Again)
+	l.Log.Info("a machine has ended", "machine", g.id, "exit", g.run.Exit)
 	return true
 }
 
-// stop ends a machine: it is asked, and after a while it is not asked any more.
+// stop ends a machine, which is asked first.
 func (l *Launcher) stop(ctx context.Context, g *guest) error {
 	l.observe(g)
 	if g.pid != nil {
+		err := l.end(ctx.Done(), g, true)
+		l.Log.Info("a machine is stopped", "machine", g.id)
+		return err
+	}
+	if g.run.Exit == "" {
+		return nil
+	}
+	g.run.Exit = ""
+	return g.run.write(g.folder)
+}
+
+// end ends the processes of a machine: they are asked, if that is wanted, and after a while they are not asked any more. It is
+// written down before, so that another Launcher does not think that the machine has ended by itself.
+func (l *Launcher) end(hurry <-chan struct{}, g *guest, orderly bool) error {
+	g.run.Stopping = true
+	if err := g.run.write(g.folder); err != nil {
+		return err
+	}
+	if orderly {
 		if err := signalProcess(g.pid, unix.SIGTERM); err != nil {
 			return err
 		}
-		if !endedIn(ctx, g.pid, grace+time.Second) {
-			if err := l.kill(g); err != nil {
-				return err
-			}
+		orderly = endedIn(hurry, g.pid, grace+time.Second)
+	}
+	if !orderly {
+		// With the first process, the kernel takes all of them.
+		if err := signalProcess(g.pid, unix.SIGKILL); err != nil {
+			return err
 		}
-		reap(g.pid)
-		g.pid.Close()
-		g.pid = nil
-		l.Log.Info("a machine is stopped", "machine", g.id)
+		if !ended(g.pid, patience) {
+			return errors.New("its processes do not end")
+		}
 	}
+	g.gone()
 	l.sweep(g)
-	if was := g.run; was.Process != (process{}) || was.Exit != "" || was.Again {
-		g.run.Process, g.run.Exit, g.run.Again = process{}, "", false
-		return g.run.write(g.folder)
-	}
-	return nil
+	g.run.Process, g.run.Exit, g.run.Stopping = process{}, "", false
+	return g.run.write(g.folder)
 }
 
-// kill ends a machine at once: the kernel takes every process of it with the first.
-func (l *Launcher) kill(g *guest) error {
-	if err := signalProcess(g.pid, unix.SIGKILL); err != nil {
-		return err
-	}
-	if !ended(g.pid, patience) {
-		return errors.New("its processes do not end")
-	}
-	return nil
+// gone takes the end of a first process, and says what the kernel says of it.
+func (g *guest) gone() string {
+	how := reap(g.pid)
+	g.pid.Close()
+	g.pid = nil
+	return how
 }
 
 // configure tells a running machine what has changed of what can change.
@@ -451,14 +463,10 @@ func (l *Launcher) remove(ctx context.Context, g *guest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.pid != nil {
-		if err := l.kill(g); err != nil {
+		if err := l.end(nil, g, false); err != nil {
 			return err
 		}
-		reap(g.pid)
-		g.pid.Close()
-		g.pid = nil
 	}
-	l.sweep(g)
 	gone := filepath.Join(l.Dir, removed+g.id)
 	if err := os.RemoveAll(gone); err != nil {
 		return err

@@ -24,6 +24,10 @@ import (
 // TestMain lets the test binary be a first process.
 func TestMain(m *testing.M) {
 	Init()
+	if dir := os.Getenv(launcherDir); dir != "" {
+		fmt.Fprintln(os.Stderr, launch(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -66,7 +70,7 @@ func openLauncher(t *testing.T, dir string) *Launcher {
 // base gives each folder users of its own, by which a test knows its processes.
 func base(dir string) uint32 {
 	sum := fnv.New32()
-	fmt.Fprint(sum, dir, os.Getpid())
+	fmt.Fprint(sum, dir)
 	return defaultBase + sum.Sum32()%256*64*ids
 }
 
@@ -138,6 +142,9 @@ func peopled(t *testing.T, from uint32) []string {
 		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
 		if err != nil {
 			continue // it has ended
+		}
+		if strings.Contains(string(text), "\nState:\tZ") {
+			continue // it has ended, and whoever is to hear of it has not listened yet
 		}
 		_, after, _ := strings.Cut(string(text), "\nUid:")
 		var uid uint64

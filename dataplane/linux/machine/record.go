@@ -2,7 +2,6 @@ package machine
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,13 +39,13 @@ type disk struct {
 
 // run is a boot of a machine.
 type run struct {
-	Machine dataplane.Machine // as it is there
-	Host    string            // the boot of the host
-	Process process           // the first; zero after its end
-	Since   time.Time
-	Exit    string   // how it ended by itself, if it is to stay off
-	Again   bool     // it has asked for a reboot, or never came up
-	Groups  []string // folders of its cgroups
+	Machine  dataplane.Machine // as it is there
+	Host     string            // the boot of the host
+	Process  process           // the first; zero after its end
+	Since    time.Time
+	Stopping bool     `json:",omitempty"` // it is being ended
+	Exit     string   `json:",omitempty"` // how it ended by itself, if it is to stay off
+	Groups   []string `json:",omitempty"` // folders of its cgroups
 }
 
 // process says which process is meant: numbers are used again, but not at the same time.
@@ -100,22 +99,33 @@ func (l *Launcher) adopt(id string) (*guest, error) {
 	if err := readJSON(filepath.Join(g.folder, runName), &g.run); err != nil {
 		return nil, err
 	}
-	switch {
-	case g.run.Process == process{}:
-	case g.run.Host != l.host: // they have all ended with the host
-		g.run.Process, g.run.Again = process{}, true
-	default:
+	if g.run.Process == (process{}) {
+		return g, nil
+	}
+	if g.run.Host == l.host {
 		var err error
 		if g.pid, err = g.run.Process.open(); err != nil {
 			return nil, err
 		}
-		if g.pid == nil {
-			g.run.Exit, g.run.Again = g.reason("")
-			g.run.Process = process{}
-			l.sweep(g)
-		}
-		l.Log.Info("a machine was found", "machine", id, "running", g.pid != nil)
 	}
+	said := g.said()
+	switch {
+	case g.pid == nil:
+		if g.run.Host == l.host { // otherwise it has ended with the host
+			g.run.Exit = g.reason("")
+		}
+		l.sweep(g)
+		g.run.Process, g.run.Stopping = process{}, false
+		if err := g.run.write(g.folder); err != nil {
+			return nil, err
+		}
+	case g.run.Stopping || said == "":
+		// One that was being stopped is stopped, and one that has not become yet what it is to be is started anew.
+		if err := l.end(nil, g, said != ""); err != nil {
+			return nil, err
+		}
+	}
+	l.Log.Info("a machine was found", "machine", id, "running", g.pid != nil)
 	return g, nil
 }
 
@@ -161,14 +171,19 @@ func ended(pid *os.File, within time.Duration) bool {
 	}
 }
 
-// endedIn is ended, but it gives up when the context does.
-func endedIn(ctx context.Context, pid *os.File, within time.Duration) bool {
-	for until := time.Now().Add(within); ctx.Err() == nil && time.Now().Before(until); {
+// endedIn is ended, but it gives up when there is hurry.
+func endedIn(hurry <-chan struct{}, pid *os.File, within time.Duration) bool {
+	for until := time.Now().Add(within); time.Now().Before(until); {
 		if ended(pid, 20*time.Millisecond) {
 			return true
 		}
+		select {
+		case <-hurry:
+			return false
+		default:
+		}
 	}
-	return ended(pid, 0)
+	return false
 }
 
 // signalProcess sends a signal; one that has ended hears nothing, which is no error.
@@ -210,22 +225,22 @@ const (
 	endPoweroff   = "powered off"
 )
 
-// reason says how a machine that is gone has ended, and whether it is to be booted again. how is what the kernel says. What the
-// machine wrote is believed, because it is only about itself, but not at any length.
-func (g *guest) reason(how string) (exit string, again bool) {
+// reason says how a machine that is gone has ended by itself; "" when it is to be booted again. how is what the kernel says. What
+// the machine wrote is believed, because it is only about itself, but not at any length.
+func (g *guest) reason(how string) string {
 	said := g.said()
 	if end, ok := strings.CutPrefix(said, endPrefix); ok {
 		how = end
 	}
 	switch {
-	case how == endReboot:
-		return "", true
+	case g.run.Stopping, how == endReboot:
+		return ""
 	case how != "":
-		return how, false
+		return how
 	case said == "": // whoever started it was killed before it had told it what to be
-		return "", true
+		return ""
 	default:
-		return "its first process was killed", false
+		return "its first process was killed"
 	}
 }
 

@@ -469,7 +469,8 @@ session required pam_unix.so
 
 // profile is that of login shells.
 const profile = `PATH=` + defaultPath + `
-export PATH
+SSL_CERT_FILE=` + bundle + ` AWS_CA_BUNDLE=` + bundle + `
+export PATH SSL_CERT_FILE AWS_CA_BUNDLE
 for f in /etc/profile.d/*.sh; do
 	[ -r "$f" ] && . "$f"
 done

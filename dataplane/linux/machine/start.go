@@ -56,13 +56,8 @@ func (l *Launcher) start(ctx context.Context, g *guest, m *dataplane.Machine) er
 	}
 	if err != nil {
 		if g.pid != nil {
-			err = errors.Join(err, l.kill(g))
-			reap(g.pid)
-			g.pid.Close()
-			g.pid = nil
+			return errors.Join(err, l.end(nil, g, false))
 		}
-		g.run.Process, g.run.Again = process{}, true
-		l.sweep(g)
 		return errors.Join(err, g.run.write(g.folder))
 	}
 	l.Log.Info("a machine is started", "machine", g.id, "boot", m.Boot, "took", time.Since(g.run.Since))
