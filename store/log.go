@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,7 @@ import (
 // The bounds of what a Log holds in memory, and how long a record waits there.
 const (
 	mostQueued     = 1024
-	mostBatch      = 512
+	mostBatch      = 256
 	mostBatchBytes = 8 << 20
 	flushAfter     = 200 * time.Millisecond
 	retryAfter     = time.Second
@@ -118,7 +117,7 @@ func OpenLog(ctx context.Context, db *DB, name string, log *slog.Logger) (*Log, 
 // valid checks what would otherwise keep the queue from being written.
 func (r Record) valid() error {
 	for _, text := range []string{r.ID, r.Account, r.Region, r.Name, r.Principal, r.Resource} {
-		if _, err := argument(&driver.NamedValue{Value: text}); err != nil {
+		if err := validText(text); err != nil {
 			return err
 		}
 	}

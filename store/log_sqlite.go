@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -75,7 +74,6 @@ func (f *logFile) insert(ctx context.Context, records []Record) error {
 			return err
 		}
 		records = records[n:]
-		runtime.Gosched() // requests that became ready on this processor need not wait for the whole batch
 	}
 	return tx.Commit()
 }
