@@ -1,9 +1,6 @@
 package api
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // ARN writes a resource's name; a global service has no Region.
 func ARN(service, region, account, resource string) string {
@@ -27,11 +24,19 @@ func Partition(region string) string {
 	return "aws"
 }
 
-// regionName is what the SSM Agent takes for the name of a Region. source: agent
-var regionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+// longestRegion is how long the name of a Region can be for the SSM Agent. source: agent
+const longestRegion = 100
 
-// IsRegion says whether a name can be a Region's: one of AWS's, or of one's own.
-func IsRegion(name string) bool { return regionName.MatchString(name) }
+// IsRegion says whether a name can be a Region's: one of AWS's, or of one's own. It is letters, digits and
+// hyphens, as the SSM Agent has it. Every request asks, so it is no regular expression. source: agent
+func IsRegion(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= longestRegion
+}
 
 // SplitARN takes a name apart; ok is false when it is none.
 func SplitARN(arn string) (service, region, account, resource string, ok bool) {

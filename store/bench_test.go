@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/store"
 	"github.com/vennel/vennel/store/storetest"
@@ -127,6 +130,22 @@ func BenchmarkBatcher(b *testing.B) {
 		})
 		cancel()
 		must(b, <-ended)
+	})
+}
+
+// BenchmarkLog appends audit records as fast as they are written.
+func BenchmarkLog(b *testing.B) {
+	eachBench(b, func(b *testing.B, db *store.DB) {
+		l, err := store.OpenLog(b.Context(), db, "bench", nil)
+		must(b, err)
+		body := []byte(fmt.Sprintf(`{"request":"%0800d"}`, 1))
+		for b.Loop() {
+			must(b, l.Append(b.Context(), store.Record{
+				Time: time.Now(), ID: uuid.Must(uuid.NewV7()).String(), Account: "000000000000", Region: "us-east-1", Name: "GetParameter",
+				Principal: "administrator", Resource: "arn:aws:ssm:us-east-1:000000000000:parameter/p", Body: body,
+			}))
+		}
+		must(b, l.Close())
 	})
 }
 

@@ -73,11 +73,8 @@ func argument(arg *driver.NamedValue) (any, error) {
 	}
 	switch v := value.(type) {
 	case string:
-		if strings.IndexByte(v, 0) >= 0 {
-			return nil, errors.New("store: text contains a NUL character")
-		}
-		if !utf8.ValidString(v) {
-			return nil, errors.New("store: text is not valid UTF-8")
+		if err := validText(v); err != nil {
+			return nil, err
 		}
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -91,6 +88,17 @@ func argument(arg *driver.NamedValue) (any, error) {
 		return nil, errors.New("store: a time is stored as BIGINT")
 	}
 	return value, nil
+}
+
+// validText refuses a text that PostgreSQL would.
+func validText(text string) error {
+	if strings.IndexByte(text, 0) >= 0 {
+		return errors.New("store: text contains a NUL character")
+	}
+	if !utf8.ValidString(text) {
+		return errors.New("store: text is not valid UTF-8")
+	}
+	return nil
 }
 
 // fail remembers the first error of a transaction.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -68,6 +68,8 @@ type Log struct {
 	engine  logEngine
 	log     *slog.Logger
 	queue   chan entry
+	queued  atomic.Int64  // bytes of the bodies in the queue
+	due     chan struct{} // holds one: there is a batch to write
 	closing chan struct{} // closed when Close begins
 	ended   chan struct{} // closed when run has returned
 	lost    error         // why the last records could not be written; read after ended
@@ -106,7 +108,7 @@ func OpenLog(ctx context.Context, db *DB, name string, log *slog.Logger) (*Log, 
 	}
 	l := &Log{
 		engine: engine, log: log.With("log", name),
-		queue: make(chan entry, mostQueued), closing: make(chan struct{}), ended: make(chan struct{}),
+		queue: make(chan entry, mostQueued), due: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go l.run(context.WithoutCancel(ctx)) // Close waits for it.
 	return l, nil
@@ -115,7 +117,7 @@ func OpenLog(ctx context.Context, db *DB, name string, log *slog.Logger) (*Log, 
 // valid checks what would otherwise keep the queue from being written.
 func (r Record) valid() error {
 	for _, text := range []string{r.ID, r.Account, r.Region, r.Name, r.Principal, r.Resource} {
-		if _, err := argument(&driver.NamedValue{Value: text}); err != nil {
+		if err := validText(text); err != nil {
 			return err
 		}
 	}
@@ -155,7 +157,7 @@ func (l *Log) Flush(ctx context.Context) error {
 	}
 }
 
-// put puts an entry in the queue.
+// put puts an entry in the queue. It wakes run only when there is a batch to write: one wake-up for each record would cost more than the record.
 func (l *Log) put(ctx context.Context, e entry) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -164,12 +166,19 @@ func (l *Log) put(ctx context.Context, e entry) error {
 	}
 	select {
 	case l.queue <- e:
-		return nil
 	case <-l.closing:
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	bytes := l.queued.Add(int64(len(e.record.Body)))
+	if e.written != nil || bytes >= mostBatchBytes || len(l.queue) >= mostBatch {
+		select {
+		case l.due <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // Close writes what was appended and ends the log. It fails if that cannot be written.
@@ -197,47 +206,58 @@ func (l *Log) close() bool {
 	return true
 }
 
-// run writes the queue until it is closed.
+// run writes the queue until it is closed. It waits for the first record of a batch, and then until the batch is full or old enough.
 func (l *Log) run(ctx context.Context) {
 	defer close(l.ended)
-	var batch []Record
-	var bytes int
+	batch := make([]Record, 0, mostBatch)
 	timer := time.NewTimer(0)
 	<-timer.C
-	write := func() {
-		timer.Stop()
-		if len(batch) > 0 && l.lost == nil {
-			l.lost = l.write(ctx, batch)
+	for open := true; open; {
+		var e entry
+		if e, open = <-l.queue; !open {
+			return
 		}
-		clear(batch)
-		batch, bytes = batch[:0], 0
-	}
-	for {
-		select {
-		case e, open := <-l.queue:
-			switch {
-			case !open:
-				write()
-				return
-			case e.written != nil:
-				write()
+		if e.written == nil && len(l.queue) < mostBatch && l.queued.Load() < mostBatchBytes {
+			timer.Reset(flushAfter)
+			select {
+			case <-l.due:
+			case <-timer.C:
+			case <-l.closing:
+			}
+			timer.Stop()
+		}
+		for bytes, more := 0, true; more; {
+			if e.written != nil {
+				batch = l.flush(ctx, batch)
 				if l.lost == nil {
 					close(e.written)
 				}
-				continue
+			} else {
+				batch = append(batch, e.record)
+				bytes += len(e.record.Body)
+				l.queued.Add(-int64(len(e.record.Body)))
 			}
-			if len(batch) == 0 {
-				timer.Reset(flushAfter)
-			}
-			batch = append(batch, e.record)
-			bytes += len(e.record.Body)
 			if len(batch) >= mostBatch || bytes >= mostBatchBytes {
-				write()
+				break
 			}
-		case <-timer.C:
-			write()
+			select {
+			case e, open = <-l.queue:
+				more = open
+			default:
+				more = false
+			}
 		}
+		batch = l.flush(ctx, batch)
 	}
+}
+
+// flush writes a batch and gives its place for the next. Once records are lost, no more are written.
+func (l *Log) flush(ctx context.Context, batch []Record) []Record {
+	if len(batch) > 0 && l.lost == nil {
+		l.lost = l.write(ctx, batch)
+	}
+	clear(batch)
+	return batch[:0]
 }
 
 // write writes a batch, however often it takes; when the log is being closed, it gives up with an error.
@@ -324,31 +344,6 @@ func (d day) String() string { return time.UnixMicro(d.start()).UTC().Format(tim
 func parseDay(text string) (day, bool) {
 	t, err := time.Parse(time.DateOnly, text)
 	return dayOf(t.UnixMicro()), err == nil
-}
-
-// insertRecords stores records in a table within one transaction.
-func insertRecords(ctx context.Context, pool *sql.DB, table string, records []Record) error {
-	tx, err := pool.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO `+table+` (time, id, account, region, name, principal, resource, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	for _, r := range records {
-		body := r.Body
-		if body == nil {
-			body = []byte{}
-		}
-		if _, err := insert.ExecContext(ctx, r.Time.UnixMicro(), r.ID, r.Account, r.Region, r.Name, r.Principal, r.Resource, body); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
 }
 
 // queryRecords calls look with the records of s in a table, a page at a time. It reports whether look wants more.

@@ -68,6 +68,31 @@ func (l *postgresLog) write(ctx context.Context, records []Record) error {
 	return err
 }
 
+// insertRecords stores records in a table within one transaction.
+func insertRecords(ctx context.Context, pool *sql.DB, table string, records []Record) error {
+	tx, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO `+table+` (time, id, account, region, name, principal, resource, body)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for _, r := range records {
+		body := r.Body
+		if body == nil {
+			body = []byte{}
+		}
+		if _, err := insert.ExecContext(ctx, r.Time.UnixMicro(), r.ID, r.Account, r.Region, r.Name, r.Principal, r.Resource, body); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
 // query implements logEngine.
 func (l *postgresLog) query(ctx context.Context, s span, look func(Record) bool) error {
 	_, err := queryRecords(ctx, l.pool, l.table, s, look)

@@ -113,8 +113,10 @@ var s3Region = regexp.MustCompile(`^s3-([a-z]+(?:-[a-z]+)+-\d+)$`)
 
 // splitService takes a label apart into service and, in S3's older style, Region.
 func splitService(label string) (service, region string) {
-	if m := s3Region.FindStringSubmatch(label); m != nil && !strings.HasPrefix(m[1], "website-") {
-		return "s3", m[1]
+	if strings.HasPrefix(label, "s3-") {
+		if m := s3Region.FindStringSubmatch(label); m != nil && !strings.HasPrefix(m[1], "website-") {
+			return "s3", m[1]
+		}
 	}
 	return strings.TrimSuffix(label, "-fips"), ""
 }

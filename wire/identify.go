@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -112,20 +111,27 @@ func readBody(src io.Reader, length int64) ([]byte, error) {
 	if length > mostBody { // before the client is told to go on
 		return nil, tooLarge()
 	}
-	var b bytes.Buffer
-	if length > 0 {
-		b.Grow(int(length) + bytes.MinRead)
+	if length < 0 {
+		length = firstBody
 	}
-	_, err := b.ReadFrom(io.LimitReader(src, mostBody+1))
-	if _, refused := errors.AsType[*sigv4.Error](err); refused {
-		return nil, err
-	} else if err != nil {
-		return nil, &api.Error{Reason: api.Unserializable, Message: "The request body ended early", Cause: err}
+	b := make([]byte, 0, length+1) // one more than there should be, so that the end is seen without another piece
+	for {
+		n, err := src.Read(b[len(b):min(cap(b), mostBody+1)])
+		b = b[:len(b)+n]
+		_, refused := errors.AsType[*sigv4.Error](err)
+		switch {
+		case len(b) > mostBody:
+			return nil, tooLarge()
+		case err == io.EOF: // itself: an error around it is no end
+			return b, nil
+		case refused:
+			return nil, err
+		case err != nil:
+			return nil, &api.Error{Reason: api.Unserializable, Message: "The request body ended early", Cause: err}
+		case len(b) == cap(b):
+			b = slices.Grow(b, firstBody)
+		}
 	}
-	if b.Len() > mostBody {
-		return nil, tooLarge()
-	}
-	return b.Bytes(), nil
 }
 
 // tooLarge is the error of a body over the limit.

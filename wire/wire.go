@@ -132,6 +132,9 @@ func (rq *request) query() url.Values {
 // firstBody is the room for an answer that most fit in.
 const firstBody = 1024
 
+// bodies are such rooms. An answer has been sent when its request has been served, so the next may have its room.
+var bodies = sync.Pool{New: func() any { return new([firstBody]byte) }}
+
 // response is an answer before it is sent.
 type response struct {
 	status int
@@ -160,7 +163,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		rq.call.Endpoint = endpoint
 	}
-	rs := &response{status: http.StatusOK, header: w.Header(), body: make([]byte, 0, firstBody)}
+	room := bodies.Get().(*[firstBody]byte)
+	defer bodies.Put(room)
+	rs := &response{status: http.StatusOK, header: w.Header(), body: room[:0]}
 	rs.header.Set(requestIDHeader, rq.call.RequestID)
 	ctx := api.WithCall(r.Context(), rq.call)
 
