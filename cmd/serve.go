@@ -33,6 +33,9 @@ type Serve struct {
 	Account  string `default:"000000000000" help:"Account of the administrator."`
 	Metrics  string `placeholder:"ADDR" help:"Address for /metrics, /healthz and /debug/pprof/, which ask for no signature (default: none)."`
 	Database string `placeholder:"URL" env:"VENNEL_DATABASE" help:"postgres://… instead of SQLite in the data folder."`
+	Host     string `type:"path" placeholder:"FILE" env:"VENNEL_HOST" help:"The unix socket of a vennel host on this machine, which carries the private networks."`
+	Links    string `placeholder:"ADDR" help:"Address for hosts and gateways elsewhere, which prove themselves with certificates (default: none)."`
+	Sites    []Site `name:"site" placeholder:"NAME=CIDR@ADDR" help:"A network on-premises of the host: its range, and its public address, which a customer gateway names."`
 
 	LostAfter  time.Duration `default:"11m" help:"How long a node may be silent before it counts as lost."`
 	RotateKeys time.Duration `default:"0" help:"Age at which nodes are told to change their keys; 0 never tells them."`
@@ -71,6 +74,7 @@ type Ready struct {
 	Region      string   `json:"region"`
 	Account     string   `json:"account"`
 	Metrics     string   `json:"metrics,omitempty"`
+	Links       string   `json:"links,omitempty"`
 	Nodes       []string `json:"nodes,omitempty"`
 }
 
@@ -113,7 +117,12 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 	defer runtime.KeepAlive(spare)
 	cfg := Config{
 		Data: folder, Database: s.Database, Region: s.Region, Account: s.Account, Log: log,
-		Fleet: fleet.Config{LostAfter: s.LostAfter, RotateKeysAfter: s.RotateKeys},
+		Fleet: fleet.Config{LostAfter: s.LostAfter, RotateKeysAfter: s.RotateKeys}, Plan: s.plan(), Links: s.Links != "",
+	}
+	if s.Host != "" {
+		if cfg.Host, err = localHost(s.Host); err != nil {
+			return errors.Join(err, listeners.close())
+		}
 	}
 	ready := listeners.ready(folder, s)
 	say := func() error { return sayReady(streams.Out, folder, ready) }
@@ -134,7 +143,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 }
 
 // listeners are the sockets of a server.
-type listeners struct{ http, https, metrics net.Listener }
+type listeners struct{ http, https, metrics, links net.Listener }
 
 // listen opens the sockets, before anything else is done: an address in use is the most frequent
 // mistake.
@@ -156,6 +165,11 @@ func (s *Serve) listen(ctx context.Context) (l listeners, err error) {
 		}
 		if l.metrics, err = config.Listen(ctx, "tcp", s.Metrics); err != nil {
 			return l, fmt.Errorf("%w; choose another address with --metrics", err)
+		}
+	}
+	if s.Links != "" {
+		if l.links, err = config.Listen(ctx, "tcp", s.Links); err != nil {
+			return l, fmt.Errorf("%w; choose another address with --links", err)
 		}
 	}
 	if l.http == nil && l.https == nil {
@@ -182,6 +196,9 @@ func (s *Serve) listenAgain(ctx context.Context, r Ready) (listeners, error) {
 	if r.Metrics != "" {
 		again.Metrics = r.Metrics[len("http://"):]
 	}
+	if r.Links != "" {
+		again.Links = r.Links
+	}
 	return again.listen(ctx)
 }
 
@@ -198,6 +215,9 @@ func (l listeners) ready(folder string, s *Serve) Ready {
 	}
 	if l.metrics != nil {
 		r.Metrics = "http://" + l.metrics.Addr().String()
+	}
+	if l.links != nil {
+		r.Links = l.links.Addr().String()
 	}
 	return r
 }
@@ -229,9 +249,13 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 	web := &http.Server{
 		Handler: server.Mux, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHeader,
 		TLSConfig: server.Mux.TLS(server.CA), BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), ConnContext: remember,
 	}
+	server.network.Front = server.front(web)
 	g.Go(func() error { return server.Run(ctx) })
+	if l.links != nil {
+		g.Go(func() error { return server.serveLinks(ctx, l.links, web) })
+	}
 	if l.metrics != nil {
 		introspection := server.introspection()
 		g.Go(func() error { return serveMetrics(ctx, introspection, l.metrics) })
@@ -262,7 +286,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 
 // close closes sockets that no server has taken.
 func (l listeners) close() (err error) {
-	for _, one := range []net.Listener{l.http, l.https, l.metrics} {
+	for _, one := range []net.Listener{l.http, l.https, l.metrics, l.links} {
 		if one != nil {
 			err = errors.Join(err, one.Close())
 		}

@@ -24,6 +24,7 @@ import (
 	ssmmessagesapi "github.com/vennel/vennel/api/ssmmessages"
 	stsapi "github.com/vennel/vennel/api/sts"
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dataplane/link"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/cloudtrail"
 	"github.com/vennel/vennel/service/ec2"
@@ -65,6 +66,7 @@ type Config struct {
 	Fleet     fleet.Config
 	Instances fleet.Instances // of EC2; nil for none
 	Host      dataplane.Host  // carries the private network; nil for none
+	Links     bool            // without Host, the one that dials is it
 	Plan      plan.Options
 	Log       *slog.Logger
 }
@@ -76,11 +78,13 @@ type Server struct {
 	CA  *wire.CA
 	IAM *iam.IAM
 
-	db      *store.DB
-	audit   *store.Log
-	nodes   *fleet.Fleet
-	network *network.Network
-	run     []func(context.Context) error
+	db        *store.DB
+	audit     *store.Log
+	nodes     *fleet.Fleet
+	endpoints *endpoint.Endpoints
+	hub       *link.Hub // of the hosts and gateways elsewhere
+	network   *network.Network
+	run       []func(context.Context) error
 }
 
 // names are the files of a data folder that others read.
@@ -137,12 +141,12 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		fleet.KindNode:        {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
 	settings := setting.New(s.db, map[string]setting.Kind{fleet.DefaultRole: fleet.DefaultRoleSetting()})
-	endpoints := endpoint.New(s.db)
+	s.endpoints = endpoint.New(s.db)
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
 			ec2api.Service(&ec2.Service{
-				Endpoints:         endpoints,
+				Endpoints:         s.endpoints,
 				FlowLogs:          flowlog.New(s.db),
 				Instances:         instance.New(s.db),
 				NetworkAcls:       networkacl.New(s.db),
@@ -165,12 +169,16 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			stsapi.Service(sts.New(s.db, identity)),
 		},
 		Credentials: credentials{identity, nodes},
-		Via:         endpoints.Via,
+		Via:         s.endpoints.Via,
 		Record:      trail.Record,
 		TokenKey:    master.Derive("pagination tokens"),
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
+	s.hub = link.NewHub(cfg.Log)
+	if cfg.Host == nil && cfg.Links {
+		cfg.Host = s.hub
+	}
 	s.network = network.New(network.Config{DB: s.db, Host: cfg.Host, Plan: cfg.Plan, Log: cfg.Log})
 	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run}
 	return s, nil

@@ -157,11 +157,12 @@ func (e *Endpoints) parse(r *record) (*policy.Policy, error) {
 	return p, nil
 }
 
-// Arrival is where in a VPC a connection has arrived.
+// Arrival is where in a VPC a connection has arrived, or which endpoint the gateway carries that has brought it.
 type Arrival struct {
-	VPC   string
-	Local netip.Addr // the address that it was made to
-	Table int        // the number of the route table that led to it, where it was meant for a gateway endpoint
+	VPC     string
+	Local   netip.Addr // the address that it was made to
+	Table   int        // the number of the route table that led to it, where it was meant for a gateway endpoint
+	Carried string     // instead: the endpoint's id
 }
 
 // arrivalKey is the context key of a connection's arrival.
@@ -179,9 +180,18 @@ func (e *Endpoints) Via(ctx context.Context) (api.Endpoint, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // no endpoint is an answer
 	}
-	found, ok, err := e.Arrived(ctx, a.VPC, a.Local, a.Table)
+	return e.At(ctx, a)
+}
+
+// At is the endpoint of an arrival, or an error where nobody answers.
+func (e *Endpoints) At(ctx context.Context, a Arrival) (api.Endpoint, error) {
+	find := func() (api.Endpoint, bool, error) { return e.Arrived(ctx, a.VPC, a.Local, a.Table) }
+	if a.Carried != "" {
+		find = func() (api.Endpoint, bool, error) { return e.carried(ctx, a.Carried) }
+	}
+	found, ok, err := find()
 	if err == nil && !ok {
-		err = fmt.Errorf("there is no endpoint at %s in %s", a.Local, a.VPC)
+		err = fmt.Errorf("there is no endpoint %s at %s in %s", a.Carried, a.Local, a.VPC)
 	}
 	return found, err
 }

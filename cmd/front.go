@@ -1,0 +1,111 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/dataplane/link"
+	"github.com/vennel/vennel/service/ec2/endpoint"
+)
+
+// arrived is a connection that was accepted in a private network.
+type arrived struct {
+	net.Conn
+	at endpoint.Arrival
+}
+
+// remember is http.Server.ConnContext: it keeps where a connection was accepted.
+func remember(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if c, ok := conn.(*arrived); ok {
+		return endpoint.WithArrival(ctx, c.at)
+	}
+	return ctx
+}
+
+// arrivals are the connections of a socket in a VPC. Those to an address at which no endpoint is are reset, as by a machine that
+// has nothing at that port.
+type arrivals struct {
+	net.Listener
+	ctx       context.Context //nolint:containedctx // Accept has none
+	endpoints *endpoint.Endpoints
+	vpc       string
+}
+
+// Accept waits for a connection through an endpoint.
+func (l *arrivals) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		at := endpoint.Arrival{VPC: l.vpc, Local: peerOf(conn.LocalAddr()).Addr(), Table: link.Mark(conn)}
+		if _, err := l.endpoints.At(l.ctx, at); err == nil {
+			return &arrived{conn, at}, nil
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // then Close resets it
+		}
+		_ = conn.Close()
+	}
+}
+
+// front serves the services on a socket of the private network until ctx ends: network.Config's Front.
+func (s *Server) front(web *http.Server) func(context.Context, dataplane.Socket, net.Listener) error {
+	return func(ctx context.Context, socket dataplane.Socket, l net.Listener) error {
+		defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+		if socket.VPC != "" {
+			l = &arrivals{l, ctx, s.endpoints, socket.VPC}
+		}
+		var err error
+		if socket.Address.Port() == httpsPort {
+			err = web.ServeTLS(l, "", "")
+		} else {
+			err = web.Serve(l)
+		}
+		if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	}
+}
+
+// httpsPort is the port with TLS.
+const httpsPort = 443
+
+// carried is a listener whose connections are handed to it.
+type carried struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+// put hands a connection over; it waits until it is accepted, or the listener closed.
+func (c *carried) put(conn net.Conn) {
+	select {
+	case c.conns <- conn:
+	case <-c.done:
+		_ = conn.Close()
+	}
+}
+
+// Accept waits for a connection.
+func (c *carried) Accept() (net.Conn, error) {
+	select {
+	case conn := <-c.conns:
+		return conn, nil
+	case <-c.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close is done by whoever closes done.
+func (c *carried) Close() error { return nil }
+
+// Addr is no address.
+func (c *carried) Addr() net.Addr { return &net.TCPAddr{} }

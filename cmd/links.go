@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/plan"
+)
+
+// Site is a network on-premises, as a flag says it: NAME=CIDR@ADDR.
+type Site dataplane.Site
+
+// UnmarshalText reads a flag.
+func (s *Site) UnmarshalText(text []byte) (err error) {
+	name, rest, ok := strings.Cut(string(text), "=")
+	cidr, address, also := strings.Cut(rest, "@")
+	if !ok || !also || name == "" {
+		return fmt.Errorf("a site is NAME=CIDR@ADDR, such as office=192.168.50.0/24@198.19.255.10, unlike %q", text)
+	}
+	s.ID = name
+	if s.CIDR, err = netip.ParsePrefix(cidr); err == nil {
+		s.Internet, err = netip.ParseAddr(address)
+	}
+	return err
+}
+
+// plan is what the flags say of the network.
+func (s *Serve) plan() (o plan.Options) {
+	o.Regions = []string{s.Region}
+	for _, site := range s.Sites {
+		o.Sites = append(o.Sites, dataplane.Site(site))
+	}
+	return o
+}
+
+// serveLinks takes the links of hosts and gateways until ctx ends.
+func (s *Server) serveLinks(ctx context.Context, l net.Listener, web *http.Server) error {
+	gateways := &carried{conns: make(chan net.Conn), done: make(chan struct{})}
+	s.hub.Gateway = func(conn net.Conn, id string) { gateways.put(&arrived{conn, endpoint.Arrival{Carried: id}}) }
+	g, ctx := errgroup.WithContext(ctx)
+	context.AfterFunc(ctx, func() { close(gateways.done) })
+	g.Go(func() error {
+		err := web.ServeTLS(gateways, "", "")
+		if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+	g.Go(func() error { return s.hub.Serve(ctx, l, s.CA.Demand(linkName)) })
+	return g.Wait()
+}
