@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/seal":           {"internal/durable"},
 	"service/cloudtrail":      {"api", "store", "service/iam"},
 	"service/ec2":             {"api", "store", "dataplane", "dns", "service/iam", "service/ec2"},
+	"service/ec2/instance":    {"api", "store", "dataplane", "service/iam", "service/ec2", "service/ssm/fleet"},
 	"service/ec2/metadata":    {"api", "internal/durable", "service/iam"},
 	"service/ec2messages":     {"api", "service/iam", "service/ssm/fleet"},
 	"service/iam":             {"api", "store", "internal/seal", "internal/durable", "service/iam"},

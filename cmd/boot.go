@@ -53,7 +53,7 @@ func (b *Boot) Run(ctx context.Context, s Streams) error {
 
 // userData runs the instance's user data, once in its life, as a script. source: userguide, "Run commands at launch"
 func (b *Boot) userData(ctx context.Context, s Streams) error {
-	id, _, err := metadata(ctx, "meta-data/instance-id")
+	id, _, err := ask(ctx, "meta-data/instance-id")
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (b *Boot) userData(ctx context.Context, s Streams) error {
 	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	script, found, err := metadata(ctx, "user-data")
+	script, found, err := ask(ctx, "user-data")
 	if err != nil || !found {
 		return err
 	}
@@ -80,12 +80,12 @@ func (b *Boot) userData(ctx context.Context, s Streams) error {
 	return run.Run()
 }
 
-// metadata reads a path of the instance's metadata, when it is there, once the service answers.
-func metadata(ctx context.Context, path string) (text string, found bool, err error) {
+// ask reads a path of the instance's metadata, when it is there, once the service answers.
+func ask(ctx context.Context, path string) (text string, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bootPatience)
 	defer cancel()
 	const base = "http://169.254.169.254/latest/"
-	ask := func(method, path string, header ...string) (string, int, error) {
+	request := func(method, path string, header ...string) (string, int, error) {
 		r, err := http.NewRequestWithContext(ctx, method, base+path, nil)
 		if err != nil {
 			return "", 0, err
@@ -100,9 +100,9 @@ func metadata(ctx context.Context, path string) (text string, found bool, err er
 		return string(body), answer.StatusCode, err
 	}
 	for {
-		token, status, err := ask(http.MethodPut, "api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
+		token, status, err := request(http.MethodPut, "api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
 		if err == nil && status == http.StatusOK {
-			text, status, err = ask(http.MethodGet, path, "X-Aws-Ec2-Metadata-Token", token)
+			text, status, err = request(http.MethodGet, path, "X-Aws-Ec2-Metadata-Token", token)
 		}
 		switch {
 		case err == nil && status == http.StatusOK:

@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/instance"
 	"github.com/vennel/vennel/service/ec2/plan"
 )
 
@@ -57,4 +59,36 @@ func (s *Server) serveLinks(ctx context.Context, l net.Listener, web *http.Serve
 	})
 	g.Go(func() error { return s.hub.Serve(ctx, l, s.CA.Demand(linkName)) })
 	return g.Wait()
+}
+
+// images are what instances can be made of: with the official agent only where its programs are.
+func (c *Config) images() []instance.Image {
+	list := []instance.Image{instance.AgentImage, instance.BareImage}
+	if c.SSMAgent != "" {
+		list = append(list, instance.OfficialImage)
+	}
+	return list
+}
+
+// Where a machine finds the programs that it is given.
+const (
+	machineProgram  = "/opt/vennel/vennel"
+	machineOfficial = "/opt/amazon/ssm"
+)
+
+// boots says what the machines of images start.
+func (c *Config) boots() (map[string]plan.Image, error) {
+	self, err := os.Executable()
+	images := map[string]plan.Image{}
+	for _, i := range c.images() {
+		image := plan.Image{
+			Init:   []string{machineProgram, "boot", "--agent", i.Agent, "--folder", machineOfficial},
+			Mounts: []dataplane.Mount{{From: self, To: machineProgram}},
+		}
+		if i.Agent == instance.OfficialImage.Agent {
+			image.Mounts = append(image.Mounts, dataplane.Mount{From: c.SSMAgent, To: machineOfficial})
+		}
+		images[i.ID] = image
+	}
+	return images, err
 }

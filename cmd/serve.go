@@ -37,6 +37,8 @@ type Serve struct {
 	Links    string `placeholder:"ADDR" help:"Address for hosts and gateways elsewhere, which prove themselves with certificates (default: none)."`
 	Sites    []Site `name:"site" placeholder:"NAME=CIDR@ADDR" help:"A network on-premises of the host: its range, and its public address, which a customer gateway names."`
 
+	SSMAgent string `name:"ssm-agent" type:"existingdir" placeholder:"DIR" env:"VENNEL_SSM_AGENT" help:"The folder of the official SSM Agent's programs, for instances with it."`
+
 	LostAfter  time.Duration `default:"11m" help:"How long a node may be silent before it counts as lost."`
 	RotateKeys time.Duration `default:"0" help:"Age at which nodes are told to change their keys; 0 never tells them."`
 	LogLevel
@@ -117,7 +119,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 	defer runtime.KeepAlive(spare)
 	cfg := Config{
 		Data: folder, Database: s.Database, Region: s.Region, Account: s.Account, Log: log,
-		Fleet: fleet.Config{LostAfter: s.LostAfter, RotateKeysAfter: s.RotateKeys}, Plan: s.plan(), Links: s.Links != "",
+		Fleet: fleet.Config{LostAfter: s.LostAfter, RotateKeysAfter: s.RotateKeys}, Plan: s.plan(), Links: s.Links != "", SSMAgent: s.SSMAgent,
 	}
 	if s.Host != "" {
 		if cfg.Host, err = localHost(s.Host); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ import (
 	"github.com/vennel/vennel/service/ec2/endpoint"
 	"github.com/vennel/vennel/service/ec2/flowlog"
 	"github.com/vennel/vennel/service/ec2/instance"
+	"github.com/vennel/vennel/service/ec2/metadata"
 	"github.com/vennel/vennel/service/ec2/network"
 	"github.com/vennel/vennel/service/ec2/networkacl"
 	"github.com/vennel/vennel/service/ec2/networkinterface"
@@ -68,6 +70,7 @@ type Config struct {
 	Host      dataplane.Host  // carries the private network; nil for none
 	Links     bool            // without Host, the one that dials is it
 	Plan      plan.Options
+	SSMAgent  string // folder of the official agent's programs; "" for none
 	Log       *slog.Logger
 }
 
@@ -133,6 +136,10 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		return s, err
 	}
 	trail := cloudtrail.New(s.audit, cfg.Account, cfg.Log)
+	instances := instance.New(s.db, cfg.images()...)
+	if cfg.Instances == nil {
+		cfg.Instances = instances.Fleet()
+	}
 	nodes := fleet.New(s.db, identity, cfg.Instances, cfg.Fleet, cfg.Log)
 	s.nodes = nodes
 	commands := command.New(s.db, identity, nodes, cfg.Log)
@@ -148,7 +155,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			ec2api.Service(&ec2.Service{
 				Endpoints:         s.endpoints,
 				FlowLogs:          flowlog.New(s.db),
-				Instances:         instance.New(s.db),
+				Instances:         instances,
 				NetworkAcls:       networkacl.New(s.db),
 				NetworkInterfaces: networkinterface.New(s.db),
 				Peerings:          peering.New(s.db),
@@ -175,11 +182,28 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
+	if cfg.Plan.Images, err = cfg.boots(); err != nil {
+		return s, err
+	}
 	s.hub = link.NewHub(cfg.Log)
 	if cfg.Host == nil && cfg.Links {
 		cfg.Host = s.hub
 	}
-	s.network = network.New(network.Config{DB: s.db, Host: cfg.Host, Plan: cfg.Plan, Log: cfg.Log})
+	signer, err := metadata.OpenSigner(cfg.Data)
+	if err != nil {
+		return s, err
+	}
+	told := metadata.New(metadata.Config{Instances: instances.Metadata(), Issuer: identity, Signer: signer, TokenKey: master.Derive("instance metadata tokens"), Log: cfg.Log})
+	s.network = network.New(network.Config{
+		DB: s.db, Host: cfg.Host, Plan: cfg.Plan, Log: cfg.Log,
+		Metadata: func(ctx context.Context, socket dataplane.Socket, l net.Listener) error {
+			return told.Serve(ctx, socket.VPC, l)
+		},
+		Ended: func(ctx context.Context, tx *store.Tx, id string) error {
+			_, err := fleet.Forget(ctx, tx, id)
+			return err
+		},
+	})
 	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run}
 	return s, nil
 }

@@ -180,6 +180,7 @@ type Machine struct {
 	Address     netip.Addr   `json:",omitzero"`  // of a host of a site
 	Boot        int          `json:",omitempty"` // how many times it has been told to boot; another number than the last reboots it
 	Stopped     bool         `json:",omitempty"` // it keeps its disk
+	Gone        bool         `json:",omitempty"` // it is to end, and its disk with it
 	Init        []string     `json:",omitempty"` // what its first process starts, inside
 	Env         []string     `json:",omitempty"`
 	Mounts      []Mount      `json:",omitempty"` // beside the system's

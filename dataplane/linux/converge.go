@@ -27,6 +27,12 @@ func (h *Host) launch(ctx context.Context, c *dataplane.Config, status *dataplan
 			status.Machines[m.ID] = dataplane.MachineStatus{Running: !m.Stopped, Boot: m.Boot}
 		}
 	}
+	for _, id := range h.leaving {
+		if err := h.machines.Delete(ctx, id); err != nil {
+			status.Failures[id] = err.Error()
+			status.Machines[id] = dataplane.MachineStatus{Running: true} // it is still there
+		}
+	}
 	if len(own) == 0 && !h.launching {
 		return absent
 	}

@@ -57,7 +57,8 @@ type Host struct {
 	changes   atomic.Int64 // of the kernel, ever
 	reading   atomic.Bool  // somebody reads the flows
 	closed    bool
-	config    *dataplane.Config  // that was set last
+	config    *dataplane.Config  // that was set last, without the machines that are to end
+	leaving   []string           // those
 	plan      *plan              // of it
 	swept     bool               // nothing of ours is there that should not be
 	launching bool               // there are machines with a process
@@ -119,8 +120,21 @@ func (h *Host) Set(ctx context.Context, c *dataplane.Config) (dataplane.Status, 
 	if h.closed {
 		return dataplane.Status{}, errClosed
 	}
-	h.config = c
+	h.config, h.leaving = parted(c)
 	return h.converge(ctx)
+}
+
+// parted takes the machines that are to end out of a Config.
+func parted(c *dataplane.Config) (*dataplane.Config, []string) {
+	var leaving []string
+	rest := *c
+	rest.Machines = slices.DeleteFunc(slices.Clone(c.Machines), func(m dataplane.Machine) bool {
+		if m.Gone {
+			leaving = append(leaving, m.ID)
+		}
+		return m.Gone
+	})
+	return &rest, leaving
 }
 
 // work is what is done about one space.

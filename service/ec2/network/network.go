@@ -32,6 +32,8 @@ type Config struct {
 	Plan plan.Options
 	// Front serves the services on a socket, Metadata the metadata of a VPC's instances, until ctx ends.
 	Front, Metadata func(ctx context.Context, s dataplane.Socket, l net.Listener) error
+	// Ended is called, within the transaction, for each instance that is terminated.
+	Ended func(ctx context.Context, tx *store.Tx, id string) error
 	// Flows keeps records of flow logs.
 	Flows func(ctx context.Context, flows []dataplane.Flow, lost int) error
 	Log   *slog.Logger
@@ -134,7 +136,7 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 	n.mu.Lock()
 	n.current, n.status = cfg, status
 	n.mu.Unlock()
-	return errors.Join(s.set(ctx, cfg), settle(ctx, n.DB, state, status))
+	return errors.Join(s.set(ctx, cfg), n.settle(ctx, state, status))
 }
 
 // dial asks another server from an outbound Resolver endpoint.

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
@@ -24,7 +25,7 @@ const (
 )
 
 // settle turns states to what the host has made of the plan. Most of the time there is nothing to turn, and nothing is written.
-func settle(ctx context.Context, db *store.DB, s *plan.State, status dataplane.Status) error {
+func (n *Network) settle(ctx context.Context, s *plan.State, status dataplane.Status) error {
 	why := failures(s, status)
 	steps := []func(tx *store.Tx) error{}
 	add := func(step func(*store.Tx) error) {
@@ -93,11 +94,11 @@ func settle(ctx context.Context, db *store.DB, s *plan.State, status dataplane.S
 		}
 		return stays
 	}))
-	add(instance.Settle(ctx, s.Instances, status))
+	add(instance.Settle(ctx, s.Instances, status, time.Now().UnixMilli(), n.Ended))
 	if len(steps) == 0 {
 		return nil
 	}
-	return db.Update(ctx, func(tx *store.Tx) error {
+	return n.DB.Update(ctx, func(tx *store.Tx) error {
 		for _, step := range steps {
 			if err := step(tx); err != nil {
 				return err

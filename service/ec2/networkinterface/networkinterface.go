@@ -124,6 +124,19 @@ func attach(n *record, id, instance string, device int, remove bool, at time.Tim
 	}
 }
 
+// Take gives an interface that nobody holds to an instance that is made.
+func Take(ctx context.Context, tx *store.Tx, id, attachment, instance string, device int, remove bool) (*resource.Record[resource.NetworkInterface], error) {
+	n, err := resource.NetworkInterfaces.Find(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if n.Data.Attachment != nil {
+		return nil, resource.Errorf("InvalidNetworkInterface.InUse", "Interface: [%s] in use.", n.ID) // source: aws
+	}
+	attach(n, attachment, instance, device, remove, api.CallFrom(ctx).Time)
+	return n, resource.NetworkInterfaces.Put(ctx, tx, n)
+}
+
 // typeOf is AWS's word for who holds an interface.
 func typeOf(k dataplane.Kind) string {
 	switch k {

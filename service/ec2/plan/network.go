@@ -8,6 +8,7 @@ import (
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/instance"
 	"github.com/vennel/vennel/service/ec2/resource"
 )
 
@@ -472,19 +473,12 @@ func (x *index) tunnels() (list []dataplane.Tunnel) {
 func (x *index) machines() (list []dataplane.Machine) {
 	dhcp := byID(x.Dhcp)
 	for _, i := range x.Instances {
-		state := ""
-		if i.Data.State != nil {
-			state = api.Or(i.Data.State.Name, "")
-		}
 		v := x.vpcs[i.VPC]
-		if state == ec2.InstanceStateNameTerminated || state == ec2.InstanceStateNameShuttingDown || v == nil {
-			continue
+		if v == nil {
+			continue // it is terminated
 		}
-		image := x.o.Images[api.Or(i.Data.ImageId, "")]
-		m := dataplane.Machine{
-			ID: i.ID, Name: hostName(&i.Data), Boot: i.Data.Boot, Init: image.Init, Env: image.Env, Mounts: image.Mounts,
-			Stopped: state == ec2.InstanceStateNameStopping || state == ec2.InstanceStateNameStopped,
-		}
+		m, image := instance.Machine(i), x.o.Images[api.Or(i.Data.ImageId, "")]
+		m.Name, m.Init, m.Env, m.Mounts = hostName(i), image.Init, image.Env, image.Mounts
 		m.Nameservers, m.Search = resolvers(v, dhcp[api.Or(v.Data.DhcpOptionsId, "")])
 		list = append(list, m)
 	}
@@ -492,10 +486,10 @@ func (x *index) machines() (list []dataplane.Machine) {
 }
 
 // hostName is the first label of an instance's private name.
-func hostName(i *resource.Instance) string {
-	a := resource.Addr(i.PrivateIpAddress)
+func hostName(i *resource.Record[resource.Instance]) string {
+	a := resource.Addr(i.Data.Instance.PrivateIpAddress)
 	if !a.Is4() {
-		return api.Or(i.InstanceId, "")
+		return i.ID
 	}
 	return ipName(a)
 }

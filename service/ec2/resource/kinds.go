@@ -171,6 +171,7 @@ type FlowLog struct{ ec2.FlowLog }
 // Instance is an instance. Its interfaces are records of their own.
 type Instance struct {
 	ec2.Instance
+	Reservation          string // id of the launch
 	UserData             []byte
 	Boot                 int // dataplane.Machine's
 	DisableStop          bool

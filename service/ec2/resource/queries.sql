@@ -51,3 +51,8 @@ VALUES (@account, @region, @operation, @token, @request, @id, @created);
 
 -- name: ExpireTokens :exec
 DELETE FROM ec2_token WHERE created < @before;
+
+-- name: ListTagged :many
+-- The resources of a kind that have a tag of a name.
+SELECT t.id, t.value FROM ec2_resource r JOIN ec2_tag t ON t.id = r.id
+WHERE r.account = @account AND r.region = @region AND r.kind = @kind AND t.name = @name ORDER BY t.id;

@@ -141,3 +141,15 @@ func (i *Item) Retag(ctx context.Context, tx *store.Tx, set map[string]string, r
 	}
 	return SetTags(ctx, tx, i.ID, set)
 }
+
+// Tagged gives the ids of an account's resources of a kind in a Region that have a tag, with the value if there is one, in order.
+func Tagged(ctx context.Context, tx *store.Tx, account, region, kind, name string, value *string) ([]string, error) {
+	list, err := rows.New(tx).ListTagged(ctx, rows.ListTaggedParams{Account: account, Region: region, Kind: kind, Name: name})
+	ids := []string{}
+	for _, t := range list {
+		if value == nil || t.Value == *value {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids, err
+}

@@ -268,6 +268,52 @@ func (q *Queries) ListResourcesOfVPC(ctx context.Context, arg ListResourcesOfVPC
 	return items, nil
 }
 
+const listTagged = `-- name: ListTagged :many
+SELECT t.id, t.value FROM ec2_resource r JOIN ec2_tag t ON t.id = r.id
+WHERE r.account = $1 AND r.region = $2 AND r.kind = $3 AND t.name = $4 ORDER BY t.id
+`
+
+type ListTaggedParams struct {
+	Account string
+	Region  string
+	Kind    string
+	Name    string
+}
+
+type ListTaggedRow struct {
+	ID    string
+	Value string
+}
+
+// The resources of a kind that have a tag of a name.
+func (q *Queries) ListTagged(ctx context.Context, arg ListTaggedParams) ([]ListTaggedRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTagged,
+		arg.Account,
+		arg.Region,
+		arg.Kind,
+		arg.Name,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListTaggedRow
+	for rows.Next() {
+		var i ListTaggedRow
+		if err := rows.Scan(&i.ID, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listTagsOfAccount = `-- name: ListTagsOfAccount :many
 SELECT r.kind, t.id, t.name, t.value FROM ec2_resource r JOIN ec2_tag t ON t.id = r.id
 WHERE r.account = $1 AND r.region = $2 ORDER BY t.id, t.name
