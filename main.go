@@ -8,5 +8,6 @@ import (
 )
 
 func main() {
+	cmd.First()
 	os.Exit(cmd.Main(os.Args[1:], cmd.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

@@ -27,12 +27,15 @@ type Boot struct {
 	Region string `env:"VENNEL_REGION" help:"Its Region."`
 }
 
+// agentState is the name of the folder of our agent's state, in the folder of what has been done.
+const agentState = "agent"
+
 // bootPatience is how long the machine's metadata may take to answer.
 const bootPatience = 30 * time.Second
 
 // Run boots. It ends when the machine does.
 func (b *Boot) Run(ctx context.Context, s Streams) error {
-	if err := os.MkdirAll(b.State, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.State, agentState), 0o700); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -177,7 +180,7 @@ func (b *Boot) commands() (register, run []string, err error) {
 		return []string{program, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"}, []string{program}, nil
 	}
 	self, err := os.Executable()
-	state := filepath.Join(b.State, "agent")
+	state := filepath.Join(b.State, agentState)
 	return []string{self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"},
 		[]string{self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"}, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/link"
 	"github.com/vennel/vennel/dataplane/linux"
+	"github.com/vennel/vennel/dataplane/linux/machine"
 )
 
 // Host is the daemon that carries VPCs on this machine: the only part that may do something in the kernel.
@@ -78,6 +79,9 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 	g.Go(func() error { return link.Dialled(ctx, h.Connect, config, log, link.ServeHost(host)) })
 	return g.Wait()
 }
+
+// First does what this program does when it is the first process of a machine, and then never returns.
+func First() { machine.Init() }
 
 // localHost is the host whose daemon listens on a unix socket.
 func localHost(path string) (dataplane.Host, error) { return link.Local(path), nil }

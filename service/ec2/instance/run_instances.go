@@ -271,7 +271,7 @@ func (l *launch) prepare(ctx context.Context, tx *store.Tx) (err error) {
 	const action = "ec2:RunInstances"
 	l.subnets = make([]*resource.Record[resource.Subnet], len(l.wanted))
 	call := api.CallFrom(ctx)
-	if err := iam.Allow(ctx, action, api.ARN("ec2", call.Region, "", "image/"+l.image.ID), iam.Owner(imageOwner)); err != nil {
+	if err := iam.Allow(ctx, action, api.ARN("ec2", call.Region, "", "image/"+l.image.ID), iam.Key("ec2:owner", imageOwner), iam.Key("ec2:public", "true")); err != nil {
 		return err
 	}
 	for at, w := range l.wanted {

@@ -34,7 +34,7 @@ type Config struct {
 	Front, Metadata func(ctx context.Context, s dataplane.Socket, l net.Listener) error
 	// Ended is called, within the transaction, for each instance that is terminated.
 	Ended func(ctx context.Context, tx *store.Tx, id string) error
-	// Flows keeps records of flow logs.
+	// Flows keeps records of flow logs; nil for nobody.
 	Flows func(ctx context.Context, flows []dataplane.Flow, lost int) error
 	Log   *slog.Logger
 }
@@ -82,7 +82,9 @@ func (n *Network) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	s := &sockets{n: n, open: map[dataplane.Socket]*answering{}}
 	defer s.closeAll()
-	g.Go(func() error { return n.keepFlows(ctx) })
+	if n.Flows != nil {
+		g.Go(func() error { return n.keepFlows(ctx) })
+	}
 	g.Go(func() error {
 		said := ""
 		for ctx.Err() == nil {
