@@ -102,7 +102,7 @@ func (i *instance) retrieve(ctx context.Context) (s session, replace bool, err e
 	if other == nil {
 		return s, false, nil
 	}
-	return s, false, errors.Join(err, fmt.Errorf("Default Host Management: %w", errors.Join(other, unregistered)))
+	return s, false, errors.Join(err, fmt.Errorf("the account's default role: %w", errors.Join(other, unregistered)))
 }
 
 // final says whether an error about the role of the instance profile leaves nothing but Default Host Management. source: agent

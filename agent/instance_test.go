@@ -178,7 +178,7 @@ func TestInstanceKeepsTrying(t *testing.T) {
 	m.Wait(t, "two tries", func() bool { return m.Seen("RequestManagedInstanceRoleToken") >= 2 })
 	m.set(&iam.Profile{Role: &iam.Role{Name: "Web", ID: "AROAONE"}}, "")
 	m.node.Online(t)
-	for _, want := range []string{"the role of the instance profile", "the instance has none", "Default Host Management", "denied for a test"} {
+	for _, want := range []string{"the role of the instance profile", "the instance has none", "the account's default role", "denied for a test"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, log)
 		}
