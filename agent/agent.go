@@ -1,7 +1,8 @@
 // Package agent is a managed node: it registers a machine with Systems Manager, keeps the machine
 // Online, and runs the commands that it is sent. To any server it looks like Amazon's SSM Agent,
 // whose protocols it speaks; it needs no root, and many can run on one machine, each with a state
-// folder of its own.
+// folder of its own. A machine that is not registered and is an EC2 instance is the node that the
+// instance metadata service says it is.
 //
 // A command comes in over one of two lines: the control channel (a websocket of ssmmessages) or,
 // where the control channel is refused, polling (ec2messages). The inbox writes it down before it
@@ -10,7 +11,7 @@
 // and puts the replies in the outbox, which keeps each one until the server has acknowledged it.
 // Whatever dies, the files tell how things stand: nothing is run twice and no result is lost.
 //
-// It uses disk, document, platform and plugin below it, and the client half of wire. The server's
+// It uses disk, document, imds, platform and plugin below it, and the client half of wire. The server's
 // packages are strangers to it.
 package agent
 
@@ -44,6 +45,12 @@ type Config struct {
 	RotateKeyDays int          // the age at which the node's key is replaced; 0 is never
 	Log           *slog.Logger // never gets a secret
 	pace          pace
+
+	// These are for an EC2 instance, which has no registration that says them.
+	Endpoint string // see Registration
+	Domain   string // see Registration
+	CA       string // PEM; trusted beside the system's
+	Metadata string // URL of the instance metadata service; "" is where it is on every instance
 }
 
 // pace are the times that pass between things. The zero value of each stands for its default.
@@ -76,9 +83,12 @@ var ErrRunning = errors.New("an agent is running on this state folder")
 
 // Run is a registered node until ctx ends; then it takes no more jobs, gives the outbox a moment
 // and returns nil. Workers go on. The error is ErrRunning when another agent has the folder, and
-// ErrNotRegistered when there is no registration in it.
+// ErrNotRegistered when there is no registration in it and this is no EC2 instance.
 func Run(ctx context.Context, cfg Config) error {
 	cfg.pace = cfg.pace.withDefaults()
+	if err := disk.Folder(cfg.State); err != nil {
+		return err
+	}
 	lock, err := disk.TryLock(filepath.Join(cfg.State, lockFile))
 	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("%s: %w", cfg.State, ErrRunning)
@@ -86,7 +96,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer lock.Release()
-	node, err := openNode(ctx, cfg.State, cfg.Log)
+	node, err := openNode(ctx, &cfg)
 	if err != nil {
 		return err
 	}

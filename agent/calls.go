@@ -25,11 +25,16 @@ type calls struct {
 	tls  *tls.Config // for the websocket, too
 }
 
-// connect prepares the ways to the server. A registration with a CA trusts no other.
+// connect prepares the ways to the server. A registration with a CA trusts no other, unless it says so.
 func (r *Registration) connect() (*calls, error) {
 	c := &calls{node: r, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if r.CA != "" {
 		c.tls.RootCAs = x509.NewCertPool()
+		if r.SystemCA {
+			if system, err := x509.SystemCertPool(); err == nil { // a machine may have none
+				c.tls.RootCAs = system
+			}
+		}
 		if !c.tls.RootCAs.AppendCertsFromPEM([]byte(r.CA)) {
 			return nil, errors.New("the CA file holds no certificate")
 		}

@@ -45,6 +45,10 @@ type credentials struct {
 	log        *slog.Logger
 	doubts     chan struct{} // filled when a server does not take the credentials
 
+	retrieve func(context.Context) (s session, replace bool, err error) // gets new ones, and says whether the key is to be replaced
+	trust    time.Duration                                              // how long they are taken for the right ones; 0 is for all their life
+	patience func(err error, n int) time.Duration                       // the wait after the n-th failure in a row
+
 	mu      sync.Mutex
 	session session       // guarded by mu
 	changed chan struct{} // closed when session changes; guarded by mu
@@ -53,6 +57,11 @@ type credentials struct {
 // openCredentials takes up the credentials of an earlier run.
 func openCredentials(n *node, c *calls, rotateDays int, log *slog.Logger) *credentials {
 	creds := &credentials{node: n, calls: c, rotateDays: rotateDays, log: log, doubts: make(chan struct{}, 1), changed: make(chan struct{})}
+	creds.retrieve, creds.patience = creds.own, patience
+	if n.isInstance() {
+		creds.retrieve, creds.trust = (&instance{n, c, log}).retrieve, instanceTrust
+		creds.patience = func(_ error, failures int) time.Duration { return backoff(failures, instanceWait) }
+	}
 	kept, err := readSession(n.path(credentialsFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("the kept credentials cannot be read", "error", err)
@@ -104,6 +113,14 @@ func (s *session) write(name string) error {
 // due is the time for new credentials: when half of their life is over.
 func (s *session) due() time.Time { return s.retrieved.Add(s.expires.Sub(s.retrieved) / 2) }
 
+// due is the time to look for new credentials.
+func (c *credentials) due(s *session) time.Time {
+	if again := s.retrieved.Add(c.trust); c.trust > 0 && again.Before(s.due()) {
+		return again
+	}
+	return s.due()
+}
+
 // sign signs a request, waiting for credentials if there are none that are valid.
 func (c *credentials) sign(ctx context.Context, r *http.Request, body []byte, service string) error {
 	s, err := c.get(ctx)
@@ -150,8 +167,11 @@ func (c *credentials) judge(err error) {
 // run keeps the credentials fresh until ctx ends.
 func (c *credentials) run(ctx context.Context) {
 	c.mu.Lock()
-	due := c.session.due()
+	due := c.due(&c.session)
 	c.mu.Unlock()
+	if c.trust > 0 {
+		due = time.Now() // who knows what has changed since the last run
+	}
 	var last time.Time // of a request
 	for failures := 0; ; {
 		wait := time.NewTimer(time.Until(due))
@@ -174,11 +194,11 @@ func (c *credentials) run(ctx context.Context) {
 		}
 		if err == nil {
 			failures = 0
-			due = s.due()
+			due = c.due(&s)
 			continue
 		}
 		failures++
-		pause := patience(err, failures)
+		pause := c.patience(err, failures)
 		c.log.Warn("no new credentials", "error", err, "next_try", pause.Round(time.Second).String())
 		due = time.Now().Add(pause)
 	}
@@ -197,16 +217,9 @@ func patience(err error, n int) time.Duration {
 
 // refresh asks for new credentials and, when it is time or the server says so, replaces the key.
 func (c *credentials) refresh(ctx context.Context) (session, error) {
-	out, err := c.token(ctx, &c.node.Key)
-	if c.node.NextKey != nil {
-		out, err = c.resume(ctx, out, err)
-	}
+	s, replace, err := c.retrieve(ctx)
 	if err != nil {
 		return session{}, err
-	}
-	s := session{
-		Credentials: sigv4.Credentials{AccessKeyID: out.AccessKeyId, SecretAccessKey: out.SecretAccessKey, SessionToken: out.SessionToken},
-		retrieved:   time.Now().UTC().Truncate(time.Second), expires: out.TokenExpirationDate.UTC(),
 	}
 	if err := s.write(c.node.path(credentialsFile)); err != nil {
 		c.log.Warn("the credentials cannot be kept; workers will not have them", "error", err)
@@ -217,8 +230,7 @@ func (c *credentials) refresh(ctx context.Context) (session, error) {
 	c.changed = make(chan struct{})
 	c.mu.Unlock()
 	c.log.Debug("new credentials", "expires", s.expires)
-	old := c.rotateDays > 0 && time.Since(c.node.Key.Created) > time.Duration(c.rotateDays)*24*time.Hour
-	if out.UpdateKeyPair || old {
+	if replace {
 		if err := c.rotate(ctx); err != nil {
 			c.log.Warn("the node's key was not replaced", "error", err)
 		} else {
@@ -228,14 +240,40 @@ func (c *credentials) refresh(ctx context.Context) (session, error) {
 	return s, nil
 }
 
+// own gets credentials for a registered node.
+func (c *credentials) own(ctx context.Context) (s session, replace bool, err error) {
+	out, err := c.token(ctx, &c.node.Key)
+	if c.node.NextKey != nil {
+		out, err = c.resume(ctx, out, err)
+	}
+	if err != nil {
+		return session{}, false, err
+	}
+	old := c.rotateDays > 0 && time.Since(c.node.Key.Created) > time.Duration(c.rotateDays)*24*time.Hour
+	return sessionOf(out), out.UpdateKeyPair || old, nil
+}
+
+// sessionOf reads a server's answer.
+func sessionOf(out *ssm.RequestManagedInstanceRoleTokenOutput) session {
+	return session{
+		Credentials: sigv4.Credentials{AccessKeyID: out.AccessKeyId, SecretAccessKey: out.SecretAccessKey, SessionToken: out.SessionToken},
+		retrieved:   time.Now().UTC().Truncate(time.Second), expires: out.TokenExpirationDate.UTC(),
+	}
+}
+
 // token asks for credentials with one key.
 func (c *credentials) token(ctx context.Context, key *nodeKey) (*ssm.RequestManagedInstanceRoleTokenOutput, error) {
 	s, err := c.withKey(key)
 	if err != nil {
 		return nil, err
 	}
+	return requestToken(ctx, s, c.node.Fingerprint)
+}
+
+// requestToken asks for credentials.
+func requestToken(ctx context.Context, s *caller, fingerprint string) (*ssm.RequestManagedInstanceRoleTokenOutput, error) {
 	out := new(ssm.RequestManagedInstanceRoleTokenOutput)
-	if err := s.Call(ctx, "RequestManagedInstanceRoleToken", &ssm.RequestManagedInstanceRoleTokenInput{Fingerprint: c.node.Fingerprint}, out); err != nil {
+	if err := s.Call(ctx, "RequestManagedInstanceRoleToken", &ssm.RequestManagedInstanceRoleTokenInput{Fingerprint: fingerprint}, out); err != nil {
 		return nil, err
 	}
 	if out.AccessKeyId == "" || out.SecretAccessKey == "" || !out.TokenExpirationDate.After(time.Now()) {

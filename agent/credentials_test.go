@@ -544,7 +544,7 @@ func TestMachineChanged(t *testing.T) {
 	if err := disk.WriteJSON(filepath.Join(state, registrationFile), r); err != nil {
 		t.Fatal(err)
 	}
-	n, err := openNode(t.Context(), state, slog.New(slog.DiscardHandler))
+	n, err := openNode(t.Context(), &Config{State: state, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -554,7 +554,7 @@ func TestMachineChanged(t *testing.T) {
 	if n.Fingerprint == "f" {
 		t.Error("the copy has the fingerprint of the original")
 	}
-	again, err := openNode(t.Context(), state, slog.New(slog.DiscardHandler))
+	again, err := openNode(t.Context(), &Config{State: state, Log: slog.New(slog.DiscardHandler)})
 	if err != nil || again.Fingerprint != n.Fingerprint {
 		t.Errorf("%v: %q, then %q", err, n.Fingerprint, again.Fingerprint)
 	}

@@ -26,9 +26,7 @@ type heartbeat struct {
 // before ctx ended. The first report has four members only: it must not erase what the server
 // knows.
 func (h *heartbeat) begin(ctx context.Context) bool {
-	in := &ssm.UpdateInstanceInformationInput{
-		AgentName: api.Given(Name), AgentVersion: api.Given(Version), InstanceId: h.node.InstanceID, PlatformType: &h.facts.Type,
-	}
+	in := firstHeartbeat(h.node.InstanceID, h.facts.Type)
 	for n := 1; ; n++ {
 		err := h.ssm.Call(ctx, "UpdateInstanceInformation", in, new(ssm.UpdateInstanceInformationOutput))
 		if err == nil {
@@ -42,6 +40,11 @@ func (h *heartbeat) begin(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// firstHeartbeat is the first report of a node.
+func firstHeartbeat(id, platform string) *ssm.UpdateInstanceInformationInput {
+	return &ssm.UpdateInstanceInformationInput{AgentName: api.Given(Name), AgentVersion: api.Given(Version), InstanceId: id, PlatformType: &platform}
 }
 
 // run reports at once, whenever the line changes, and at intervals of which the first is random.
@@ -72,10 +75,9 @@ func (h *heartbeat) run(ctx context.Context) {
 
 // report makes a full report.
 func (h *heartbeat) report(ctx context.Context, line string) error {
-	empty := ""
 	return h.ssm.Call(ctx, "UpdateInstanceInformation", &ssm.UpdateInstanceInformationInput{
 		AgentName: api.Given(Name), AgentStatus: api.Given("Active"), AgentVersion: api.Given(Version), InstanceId: h.node.InstanceID,
-		AvailabilityZone: &empty, AvailabilityZoneId: &empty, ComputerName: &h.facts.Host, IPAddress: &h.facts.Address,
+		AvailabilityZone: &h.node.Zone, AvailabilityZoneId: &h.node.ZoneID, ComputerName: &h.facts.Host, IPAddress: &h.facts.Address,
 		PlatformName: &h.facts.Name, PlatformType: &h.facts.Type, PlatformVersion: &h.facts.Version, SSMConnectionChannel: &line,
 	}, new(ssm.UpdateInstanceInformationOutput))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/agent/disk"
+	"github.com/vennel/vennel/agent/imds"
 	"github.com/vennel/vennel/agent/platform"
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
@@ -55,10 +56,14 @@ type Registration struct {
 	Endpoint    string `json:",omitzero"` // one URL for all services; otherwise names are derived
 	Domain      string `json:",omitzero"` // of derived names; otherwise the Region's
 	CA          string `json:",omitzero"` // PEM; what servers are trusted by, otherwise the system's
+	SystemCA    bool   `json:",omitzero"` // trusts the system's beside CA
 	Fingerprint string
 	Machine     string   `json:",omitzero"` // a hash that tells this machine from others
 	Key         nodeKey  // the key that the server has
 	NextKey     *nodeKey `json:",omitzero"` // a key that the server may have: a rotation has not been finished
+	Registered  bool     `json:",omitzero"` // of an EC2 instance: the server has a key of it
+	Zone        string   `json:",omitzero"` // of an EC2 instance: its Availability Zone
+	ZoneID      string   `json:",omitzero"`
 }
 
 // nodeKey is a node's RSA key.
@@ -135,14 +140,23 @@ func (a *Activation) check() error {
 	if !api.IsRegion(a.Region) {
 		return fmt.Errorf("%q is not a Region", a.Region)
 	}
-	if a.Endpoint != "" {
-		u, err := url.Parse(a.Endpoint)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("the endpoint %q is not a URL that begins with http or https", a.Endpoint)
-		}
+	if err := checkEndpoint(a.Endpoint); err != nil {
+		return err
 	}
 	if a.Code == "" || a.ID == "" {
 		return errors.New("an activation has a code and an id")
+	}
+	return nil
+}
+
+// checkEndpoint refuses an endpoint that is none.
+func checkEndpoint(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("the endpoint %q is not a URL that begins with http or https", endpoint)
 	}
 	return nil
 }
@@ -236,26 +250,35 @@ var goodID = regexp.MustCompile(`^[A-Za-z0-9-]{10,124}$`)
 type node struct {
 	Registration
 	state string
+	imds  *imds.Client // of an EC2 instance whose agent runs; otherwise nil
 }
 
-// readNode reads the registration in a state folder.
+// readNode reads the registration in a state folder, or what an EC2 instance has kept there.
 func readNode(state string) (*node, error) {
 	n := &node{state: state}
-	if err := disk.ReadJSON(filepath.Join(state, registrationFile), &n.Registration); err != nil {
+	err := disk.ReadJSON(filepath.Join(state, registrationFile), &n.Registration)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = disk.ReadJSON(filepath.Join(state, instanceFile), &n.Registration)
+	}
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, ErrNotRegistered
 		}
 		return nil, err
 	}
 	if !goodID.MatchString(n.InstanceID) || !api.IsRegion(n.Region) {
-		return nil, fmt.Errorf("%s is damaged", registrationFile)
+		return nil, fmt.Errorf("the registration in %s is damaged", state)
 	}
 	return n, nil
 }
 
-// openNode reads the registration for an agent that is to run, and makes the node's folders.
-func openNode(ctx context.Context, state string, log *slog.Logger) (*node, error) {
-	n, err := readNode(state)
+// openNode finds out which node an agent that is to run is, and makes the node's folders. A registration comes before the instance. source: agent
+func openNode(ctx context.Context, cfg *Config) (*node, error) {
+	open := func() (*node, error) { return readNode(cfg.State) }
+	if !disk.Exists(filepath.Join(cfg.State, registrationFile)) {
+		open = func() (*node, error) { return openInstance(ctx, cfg) }
+	}
+	n, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -266,21 +289,25 @@ func openNode(ctx context.Context, state string, log *slog.Logger) (*node, error
 	}
 	if machine := platform.Machine(ctx); machine != "" && n.Machine != "" && machine != n.Machine {
 		// A copied disk must not pass for the original: the server compares fingerprints.
-		log.Warn("this is not the machine that was registered; the node gets a new fingerprint", "node", n.InstanceID)
+		cfg.Log.Warn("this is not the machine that was registered; the node gets a new fingerprint", "node", n.InstanceID)
 		n.Fingerprint, n.Machine = uuid.NewString(), machine
 		if err := n.save(); err != nil {
 			return nil, err
 		}
 	}
-	if info, err := os.Stat(state); err == nil && info.Mode().Perm()&0o022 != 0 {
-		log.Warn("others can write to the state folder", "folder", state)
+	if info, err := os.Stat(cfg.State); err == nil && info.Mode().Perm()&0o022 != 0 {
+		cfg.Log.Warn("others can write to the state folder", "folder", cfg.State)
 	}
 	return n, nil
 }
 
 // save writes the registration.
 func (n *node) save() error {
-	return disk.WriteJSON(filepath.Join(n.state, registrationFile), &n.Registration)
+	file := registrationFile
+	if n.isInstance() {
+		file = instanceFile
+	}
+	return disk.WriteJSON(filepath.Join(n.state, file), &n.Registration)
 }
 
 // path is a file or folder of the node's.

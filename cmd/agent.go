@@ -80,9 +80,13 @@ func (c *AgentRegister) Run(ctx context.Context, s Streams) error {
 	return err
 }
 
-// AgentRun runs a registered node.
+// AgentRun runs a node: the one that is registered, or the EC2 instance that this machine is.
 type AgentRun struct {
-	State         string `required:"" type:"path" help:"The folder that keeps what the node is."`
+	State         string `required:"" env:"VENNEL_AGENT_STATE" type:"path" help:"The folder that keeps what the node is."`
+	Endpoint      string `env:"VENNEL_AGENT_ENDPOINT" help:"On an EC2 instance, the URL of the control plane. Without it the names of AWS's services are used."`
+	ServiceDomain string `env:"VENNEL_AGENT_SERVICE_DOMAIN" help:"On an EC2 instance, the domain of these names, instead of the Region's; it may have a port."`
+	CA            string `name:"ca" env:"VENNEL_AGENT_CA" type:"existingfile" help:"On an EC2 instance, the file of a certificate authority that is trusted beside the system's."`
+	Metadata      string `name:"metadata-endpoint" env:"AWS_EC2_METADATA_SERVICE_ENDPOINT" help:"The URL of the instance metadata service."`
 	RotateKeyDays int    `help:"Replace the node's key when it is this many days old; 0 is never." default:"0"`
 	RebootCommand string `help:"The command that reboots the machine when a step asks for it." default:"${reboot}"`
 	LogLevel
@@ -108,8 +112,17 @@ func (c *AgentRun) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
+	authority := ""
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return err
+		}
+		authority = string(pem)
+	}
 	log := c.logger(s.Err)
 	return agent.Run(ctx, agent.Config{
+		Endpoint: c.Endpoint, Domain: c.ServiceDomain, CA: authority, Metadata: c.Metadata,
 		State: c.State, RotateKeyDays: c.RotateKeyDays, RebootCommand: strings.Fields(c.RebootCommand), Log: log,
 		Worker: []string{self, "agent", "work", "--log-level", c.LogLevel.LogLevel.String()},
 	})

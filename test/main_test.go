@@ -47,6 +47,9 @@ func run(m *testing.M) int {
 	if err := build.Run(); err != nil {
 		return 1
 	}
+	if err := os.Setenv("VENNEL_TEST_PROGRAM", program); err != nil { // for tests of the package beside
+		return 1
+	}
 	return m.Run()
 }
 

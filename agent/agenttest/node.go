@@ -34,6 +34,8 @@ type Node struct {
 	HangsUp       bool                // ends each control channel as soon as it is open
 	Others        []api.Message       // messages of other types
 	Failed        []string            // messages that FailMessage was called for
+	RoleDenied    bool                // an instance's role does not make it a node
+	HostManaged   bool                // an instance has Default Host Management
 
 	plane  *Plane
 	key    *rsa.PublicKey

@@ -42,9 +42,20 @@ const patience = 20 * time.Second
 // session are the temporary credentials of a node.
 type session struct {
 	node          *Node
+	kind          Kind
 	secret, token string
 	expires       time.Time
 }
+
+// Kind is whose temporary credentials are.
+type Kind int
+
+// The kinds of temporary credentials.
+const (
+	Managed  Kind = iota // given by the plane
+	Role                 // of the role in an instance's profile
+	Identity             // of an instance's identity role
+)
 
 // Plane is a control plane.
 type Plane struct {
@@ -163,6 +174,31 @@ func (p *Plane) Node(t testing.TB, id string) *Node {
 	return n
 }
 
+// Instance makes an EC2 instance known, which may become a node.
+func (p *Plane) Instance(id string) *Node {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := &Node{ID: id, plane: p, Fingerprint: id, Commands: map[string]*Command{}}
+	p.nodes[id] = n
+	return n
+}
+
+// Credentials are temporary credentials of an instance, as its metadata service gives them.
+func (p *Plane) Credentials(n *Node, kind Kind) (id, secret, token string, expires time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id, s := p.session(n, kind)
+	return id, s.secret, s.token, s.expires
+}
+
+// session makes credentials. p.mu is held.
+func (p *Plane) session(n *Node, kind Kind) (id string, s session) {
+	id = "ASIA" + strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", "")[:16])
+	s = session{node: n, kind: kind, secret: uuid.NewString(), token: uuid.NewString(), expires: time.Now().Add(p.fresh)}
+	p.sessions[id] = s
+	return id, s
+}
+
 // Nodes is the number of nodes that registered.
 func (p *Plane) Nodes() int {
 	p.mu.Lock()
@@ -200,6 +236,9 @@ func (p *Plane) Calls(operation string) int {
 	defer p.mu.Unlock()
 	return p.calls[operation]
 }
+
+// Seen is Calls within Do and Wait.
+func (p *Plane) Seen(operation string) int { return p.calls[operation] }
 
 // AddDocument keeps a document that nodes may read.
 func (p *Plane) AddDocument(name, content string) {
@@ -266,7 +305,10 @@ func (p *Plane) Do(what func()) {
 }
 
 // nodePrincipal is a node as a caller.
-type nodePrincipal struct{ id string }
+type nodePrincipal struct {
+	id   string
+	kind Kind
+}
 
 // ARN is the node's.
 func (n nodePrincipal) ARN() string { return "arn:aws:sts::000000000000:assumed-role/Node/" + n.id }
@@ -288,7 +330,7 @@ func (p *Plane) Lookup(_ context.Context, keyID, _ string) (sigv4.Key, api.Princ
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := p.nodes[keyID]; n != nil {
-		return sigv4.Key{Public: n.key}, nodePrincipal{n.ID}, nil
+		return sigv4.Key{Public: n.key}, nodePrincipal{id: n.ID}, nil
 	}
 	s, ok := p.sessions[keyID]
 	switch {
@@ -297,7 +339,7 @@ func (p *Plane) Lookup(_ context.Context, keyID, _ string) (sigv4.Key, api.Princ
 	case time.Now().After(s.expires):
 		return sigv4.Key{}, nil, api.Errorf(api.ExpiredToken, "")
 	}
-	return sigv4.Key{Secret: s.secret, SessionToken: s.token}, nodePrincipal{s.node.ID}, nil
+	return sigv4.Key{Secret: s.secret, SessionToken: s.token}, nodePrincipal{s.node.ID, s.kind}, nil
 }
 
 // enter begins a call: it counts it, decides that it is allowed, gives the node that calls, and

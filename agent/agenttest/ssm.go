@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -25,6 +24,9 @@ func (s *ssmServer) RegisterManagedInstance(ctx context.Context, in *ssm.Registe
 		return nil, err
 	}
 	defer leave(&err)
+	if p, ok := api.CallFrom(ctx).Principal.(nodePrincipal); ok {
+		return s.registerInstance(p, in)
+	}
 	if code := s.codes[api.Or(in.ActivationId, "")]; code == "" || code != api.Or(in.ActivationCode, "") {
 		return nil, ssm.ErrInvalidActivation("")
 	}
@@ -34,6 +36,23 @@ func (s *ssmServer) RegisterManagedInstance(ctx context.Context, in *ssm.Registe
 	}
 	n := &Node{ID: "mi-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:17], plane: s.Plane, key: key, Fingerprint: in.Fingerprint, Commands: map[string]*Command{}}
 	s.nodes[n.ID] = n
+	return &ssm.RegisterManagedInstanceOutput{InstanceId: &n.ID}, nil
+}
+
+// registerInstance keeps the key of an EC2 instance.
+func (s *ssmServer) registerInstance(p nodePrincipal, in *ssm.RegisterManagedInstanceInput) (*ssm.RegisterManagedInstanceOutput, error) {
+	n := s.nodes[p.id]
+	if n == nil || p.kind != Identity || in.Fingerprint != n.ID || in.ActivationId != nil {
+		return nil, Denied
+	}
+	key, err := publicKey(in.PublicKey)
+	if err != nil {
+		return nil, ssm.ErrInvalidPublicKey("%v", err)
+	}
+	if n.key != nil && !n.key.Equal(key) {
+		return nil, ssm.ErrInstanceAlreadyRegistered("")
+	}
+	n.key = key
 	return &ssm.RegisterManagedInstanceOutput{InstanceId: &n.ID}, nil
 }
 
@@ -47,10 +66,16 @@ func (s *ssmServer) RequestManagedInstanceRoleToken(ctx context.Context, in *ssm
 	if in.Fingerprint != n.Fingerprint {
 		return nil, ssm.ErrMachineFingerprintDoesNotMatch("")
 	}
+	if call := api.CallFrom(ctx); strings.HasPrefix(n.ID, "i-") {
+		if n.key == nil || call.Principal.(nodePrincipal).kind != Identity || !n.HostManaged {
+			return nil, Denied
+		}
+		if err := call.Countersigned(n.key); err != nil {
+			return nil, err
+		}
+	}
 	n.Tokens++
-	id := "ASIA" + strings.ToUpper(strings.ReplaceAll(uuid.NewString(), "-", "")[:16])
-	key := session{node: n, secret: uuid.NewString(), token: uuid.NewString(), expires: time.Now().Add(s.fresh)}
-	s.sessions[id] = key
+	id, key := s.session(n, Managed)
 	update := n.UpdateKeyPair
 	n.UpdateKeyPair = false
 	return &ssm.RequestManagedInstanceRoleTokenOutput{
@@ -83,6 +108,9 @@ func (s *ssmServer) UpdateInstanceInformation(ctx context.Context, in *ssm.Updat
 	defer leave(&err)
 	if err := mustBe(n, in.InstanceId); err != nil {
 		return nil, err
+	}
+	if p, ok := api.CallFrom(ctx).Principal.(nodePrincipal); ok && (p.kind == Identity || p.kind == Role && n.RoleDenied) {
+		return nil, Denied
 	}
 	n.Heartbeats = append(n.Heartbeats, *in)
 	return &ssm.UpdateInstanceInformationOutput{}, nil

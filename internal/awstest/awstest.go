@@ -106,6 +106,9 @@ func (w *World) Start() {
 	}()
 }
 
+// Server is the running server, for tests that need sockets.
+func (w *World) Server() *cmd.Server { return w.server }
+
 // Stop stops the server in good order.
 func (w *World) Stop() {
 	w.T.Helper()

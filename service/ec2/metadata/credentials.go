@@ -40,7 +40,7 @@ func (i *issued) get(of credential, make func() (*iam.Credentials, error)) (kept
 	i.mu.Lock()
 	k, ok := i.kept[of]
 	i.mu.Unlock()
-	if ok && now.Sub(k.made) < renewal {
+	if ok && now.Before(k.made.Add(min(renewal, k.Expiration.Sub(k.made)/2))) {
 		return k, nil
 	}
 	c, err := make()

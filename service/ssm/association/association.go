@@ -7,7 +7,6 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
-	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm/fleet"
 )
 
@@ -17,7 +16,7 @@ type Associations struct{}
 // ListInstanceAssociations tells a node which associations it has.
 func (Associations) ListInstanceAssociations(ctx context.Context, in *ssm.ListInstanceAssociationsInput) (*ssm.ListInstanceAssociationsOutput, error) {
 	call := api.CallFrom(ctx)
-	if err := iam.Allow(ctx, "ssm:ListInstanceAssociations", fleet.ARN(call.Region, call.Account, in.InstanceId)); err != nil {
+	if err := fleet.AllowNode(ctx, "ssm:ListInstanceAssociations", fleet.ARN(call.Region, call.Account, in.InstanceId), in.InstanceId); err != nil {
 		return nil, err
 	}
 	return &ssm.ListInstanceAssociationsOutput{Associations: []ssm.InstanceAssociationSummary{}}, nil
