@@ -57,19 +57,23 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 			return err
 		}
 	}
-	if w.doubt {
-		generation, err := f.conn.Generation()
-		if err != nil {
-			return err
-		}
-		if generation != f.generation {
-			f.current.Store(nil)
-			f.text = ""
-		}
+	is := func() bool {
+		old := f.current.Load()
+		return table != nil && old != nil && old.Revision() == table.Revision() || table == nil && f.text == text
 	}
-	old := f.current.Load()
+	if is() && !w.doubt {
+		return nil
+	}
+	generation, err := f.conn.Generation()
+	if err != nil {
+		return err
+	}
+	if generation != f.generation { // somebody else has been here
+		f.current.Store(nil)
+		f.text = ""
+	}
 	switch {
-	case table != nil && old != nil && old.Revision() == table.Revision(), table == nil && f.text == text:
+	case is():
 		return nil
 	case table != nil:
 		revision := ""
@@ -79,7 +83,7 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 		if err != nil || revision != table.Revision() {
 			w.kernel.changes.Add(1)
 		}
-		err = f.conn.Apply(ctx, old, table)
+		err = f.conn.Apply(ctx, f.current.Load(), table)
 	default:
 		if f.generation != 0 || !loaded(ctx, w.kernel.ns, text) {
 			w.kernel.changes.Add(1)
