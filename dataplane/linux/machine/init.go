@@ -246,7 +246,7 @@ func (o *one) down(how string) {
 	o.console.say("going down: %s", how)
 	_ = unix.Kill(-1, unix.SIGTERM)
 	_ = unix.Kill(-1, unix.SIGCONT)
-	late := time.After(grace)
+	again, late := time.After(grace/4), time.After(grace)
 	for waiting := true; waiting; {
 		err := unix.Kill(-1, 0)
 		if errors.Is(err, unix.ESRCH) {
@@ -254,6 +254,8 @@ func (o *one) down(how string) {
 		}
 		select {
 		case <-o.empty:
+		case <-again: // one that was a copy of a shell when it heard it may have become another program since
+			_ = unix.Kill(-1, unix.SIGTERM)
 		case <-late:
 			o.console.say("some processes did not end by themselves")
 			waiting = false

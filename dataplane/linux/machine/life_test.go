@@ -28,14 +28,14 @@ func sleeper(id string) dataplane.Machine {
 	return dataplane.Machine{ID: id, Name: id, Init: []string{"sleep", "1000"}}
 }
 
-// hostMounts counts the mounts of this process.
-func hostMounts(t *testing.T) int {
+// hostMounts counts the mounts of this process that have to do with a folder.
+func hostMounts(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Count(string(text), "\n")
+	return strings.Count(string(text), dir)
 }
 
 // TestDisk keeps a disk through everything but Delete.
@@ -333,12 +333,11 @@ func TestReboot(t *testing.T) {
 // TestRemove leaves nothing.
 func TestRemove(t *testing.T) {
 	needRoot(t)
-	before := hostMounts(t)
 	dir := filepath.Join(t.TempDir(), "machines")
 	l := openLauncher(t, dir)
 	up(t, l, sleeper("i-1"), sleeper("i-2"))
-	if n := hostMounts(t); n != before {
-		t.Errorf("%d mounts on the host, not %d", n, before)
+	if n := hostMounts(t, dir); n > 0 {
+		t.Errorf("%d mounts on the host", n)
 	}
 	var groups []string
 	for _, h := range l.groups {
@@ -358,8 +357,8 @@ func TestRemove(t *testing.T) {
 	if left := peopled(t, l.Base); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
-	if n := hostMounts(t); n != before {
-		t.Errorf("%d mounts on the host, not %d", n, before)
+	if n := hostMounts(t, dir); n > 0 {
+		t.Errorf("%d mounts on the host", n)
 	}
 }
 
@@ -529,6 +528,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(20 * time.Millisecond) // a tick of the clock by which processes are told apart
 	m := sleeper("i-1")
 	set(t, l, m)
 	g := l.guests["i-1"]
