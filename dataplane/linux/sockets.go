@@ -26,6 +26,9 @@ type socket struct {
 // backlog is how many connections wait on a socket while nobody accepts.
 const backlog = 4096
 
+// packets is how many bytes wait on a UDP socket: what a few instances may send at once must not crowd out another's question.
+const packets = 4 << 20
+
 // spaceOf is the id of the namespace that a socket is in.
 func spaceOf(s dataplane.Socket) string {
 	if s.VPC == "" {
@@ -84,6 +87,11 @@ func listen(ns *os.File, at dataplane.Socket) (*os.File, error) {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 	if at.Role == dataplane.Front {
 		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1))
+	}
+	if kind == unix.SOCK_DGRAM {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, packets) != nil { // rootless, as many as the system lets anybody have
+			err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, packets))
+		}
 	}
 	if err == nil {
 		err = unix.Bind(fd, sockaddr(at.Address))
