@@ -140,7 +140,7 @@ func cgroupMounts() []hierarchy {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer shut(f)
 	var first, unified []hierarchy
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		before, after, ok := strings.Cut(lines.Text(), " - ")

@@ -243,7 +243,7 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	control.Close()
+	shut(control)
 	defer listener.Close()
 	for _, answer := range append(garbage, []byte("x\x00\x00\x00\x02[]"), []byte("1\xff\xff\xff\xff"), []byte("1\x00\x00\x00\x01a")) {
 		var work sync.WaitGroup
@@ -298,7 +298,7 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer shut(f)
 	c, err := newConsole(f)
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func first() int {
 		unix.CloseOnExec(fd)
 		files[fd] = os.NewFile(uintptr(fd), "given")
 	}
-	files[selfFile].Close()
+	shut(files[selfFile])
 	if err := closeInherited(); err != nil {
 		return 1
 	}
@@ -64,7 +64,7 @@ func first() int {
 	if err != nil {
 		return 1
 	}
-	files[bootFile].Close()
+	shut(files[bootFile])
 	var b boot
 	if err := readMessage(conn, &b); err != nil {
 		return 1 // whoever started us is gone, and nobody knows of us
@@ -78,7 +78,7 @@ func first() int {
 		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1), commands: make(chan struct{}, maxCommands),
 	}
 	listener, err := net.FileListener(files[controlFile])
-	files[controlFile].Close()
+	shut(files[controlFile])
 	if err == nil {
 		err = f.up()
 	}
@@ -112,7 +112,7 @@ func closeInherited() error {
 			continue
 		}
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
+			shutFD(fd)
 		}
 	}
 	return nil
@@ -162,6 +162,9 @@ func (o *one) up() error {
 	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {
 		return err
 	}
+	if err := refuse(); err != nil {
+		o.console.say("no system call is refused: %v", err)
+	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return err
@@ -203,7 +206,7 @@ func loopback() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer shutFD(fd)
 	request, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
@@ -349,7 +352,7 @@ func (o *one) run(ctx context.Context) {
 		o.stop(err.Error())
 		return
 	}
-	defer null.Close()
+	defer shut(null)
 	out := o.stdout.Fd()
 	_, end, err := o.start(m.Init, &syscall.ProcAttr{
 		Dir:   "/",
@@ -383,7 +386,7 @@ func (o *one) initctl(ctx context.Context) {
 		o.console.say("no reboots from inside: %v", err)
 		return
 	}
-	defer f.Close()
+	defer shut(f)
 	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var timer *time.Timer

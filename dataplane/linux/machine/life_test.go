@@ -109,7 +109,7 @@ func TestPaused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ns.Close()
+	defer shut(ns)
 	inside, _ := sh(t, l, "i-1", "stat -Lc %i /proc/1/ns/net")
 	var have unix.Stat_t
 	if err := unix.Fstat(int(ns.Fd()), &have); err != nil || fmt.Sprint(have.Ino) != inside {
@@ -371,7 +371,7 @@ func launch(dir string) error {
 	if err != nil {
 		return err
 	}
-	os.Stdout.WriteString("here\n")
+	fmt.Fprintln(os.Stdout, "here")
 	for boot := 0; ; boot++ {
 		var machines []dataplane.Machine
 		for i := range 3 {
@@ -492,7 +492,7 @@ func TestAdoptionOfEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pid.Close()
+		defer shut(pid)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -582,7 +582,7 @@ func onHost(t *testing.T, host, script string, sys *syscall.SysProcAttr) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Close()
+	defer shut(program)
 	cmd := exec.Command("sh", "-ec", script+"\nexec /proc/self/fd/3 -test.run '^"+t.Name()+"$' -test.v -test.count 1")
 	cmd.Env = append(os.Environ(), poorHost+"="+host, "TMPDIR="+dir)
 	cmd.ExtraFiles = []*os.File{program}

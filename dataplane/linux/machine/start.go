@@ -88,7 +88,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
-			f.Close()
+			shut(f)
 		}
 	}()
 	control, err := listen(g.folder)
@@ -101,7 +101,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 		return nil, err
 	}
 	near := os.NewFile(uintptr(pair[0]), "boot")
-	defer near.Close()
+	defer shut(near)
 	files = append(files, os.NewFile(uintptr(pair[1]), "boot"))
 	conn, err := net.FileConn(near)
 	if err != nil {
@@ -124,7 +124,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 			}
 			files = append(files, file)
 		}
-		users, err := l.users(l.owner(g))
+		users, err := l.users(g.disk.Owner)
 		if err != nil {
 			return err
 		}
@@ -154,12 +154,12 @@ func listen(folder string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer shut(dir)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), controlName)})
 	if err != nil {
 		return nil, err
 	}
-	defer listener.Close()
+	defer shut(listener)
 	listener.SetUnlinkOnClose(false)
 	return listener.File()
 }
@@ -181,12 +181,12 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer program.Close()
+	defer shut(program)
 	stdin, wait, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer stdin.Close()
+	defer shut(stdin)
 	p, err := os.StartProcess(self(3), []string{holderName}, &os.ProcAttr{
 		Env:   []string{},
 		Files: []*os.File{stdin, nil, nil, program},
@@ -196,17 +196,17 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 		},
 	})
 	if err != nil {
-		wait.Close()
+		shut(wait)
 		return nil, fmt.Errorf("no user namespace can be made: %w", err)
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", p.Pid))
 	if err == nil {
 		err = p.Kill()
 	}
-	wait.Close()
+	shut(wait)
 	_, waited := p.Wait()
 	if err := errors.Join(err, waited); err != nil {
-		f.Close()
+		shut(f)
 		return nil, err
 	}
 	return f, nil
@@ -214,7 +214,7 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 
 // exec starts the first process, whose root is the folder that this thread is in.
 func (l *Launcher) exec(g *guest, files []*os.File) error {
-	owner, pidfd := l.owner(g), -1
+	owner, pidfd := g.disk.Owner, -1
 	p, err := os.StartProcess(self(selfFile), []string{firstName}, &os.ProcAttr{
 		Env:   []string{"PATH=" + defaultPath},
 		Files: files,
@@ -269,7 +269,7 @@ func (l *Launcher) mount(g *guest, m *dataplane.Machine, users *os.File) error {
 	if err != nil {
 		return fmt.Errorf("its disk: %w", err)
 	}
-	defer unix.Close(root)
+	defer shutFD(root)
 	if err := unix.MoveMount(root, "", unix.AT_FDCWD, filepath.Join(g.folder, rootName), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("its disk: %w", err)
 	}
@@ -281,7 +281,7 @@ func (l *Launcher) mount(g *guest, m *dataplane.Machine, users *os.File) error {
 		mounts = append(mounts, dataplane.Mount{From: "/etc/alternatives", To: "/etc/alternatives"})
 	}
 	for _, mount := range append(mounts, m.Mounts...) {
-		if err := l.show(root, mount, users, l.owner(g)); err != nil {
+		if err := l.show(root, mount, users, g.disk.Owner); err != nil {
 			return fmt.Errorf("%s as %s: %w", mount.From, mount.To, err)
 		}
 	}
@@ -308,16 +308,16 @@ func (l *Launcher) show(root int, m dataplane.Mount, users *os.File, owner int) 
 	if err != nil {
 		return err
 	}
-	defer unix.Close(tree)
+	defer shutFD(tree)
 	var info unix.Stat_t
 	if err := unix.Fstat(tree, &info); err != nil {
 		return err
 	}
-	at, err := place(root, m.To, info.Mode&unix.S_IFMT == unix.S_IFDIR, owner)
+	at, err := spot(root, m.To, info.Mode&unix.S_IFMT == unix.S_IFDIR, owner)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(at)
+	defer shutFD(at)
 	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
@@ -336,7 +336,7 @@ func (l *Launcher) tree(path string, users *os.File) (int, error) {
 		}
 	}
 	if err != nil {
-		unix.Close(tree)
+		shutFD(tree)
 		return -1, err
 	}
 	return tree, nil
@@ -348,9 +348,9 @@ func moveOwners(tree int, users *os.File) error {
 		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())})
 }
 
-// place gives the folder or file below root on which something is to be mounted, and makes it when it is not there. Whose disk
+// spot gives the folder or file below root on which something is to be mounted, and makes it when it is not there. Whose disk
 // it is may have left anything there, so no link is followed and nothing is opened.
-func place(root int, path string, folder bool, owner int) (int, error) {
+func spot(root int, path string, folder bool, owner int) (int, error) {
 	at, err := unix.FcntlInt(uintptr(root), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -371,7 +371,7 @@ func place(root int, path string, folder bool, owner int) (int, error) {
 				}
 			}
 		}
-		unix.Close(at)
+		shutFD(at)
 		if err != nil {
 			return -1, err
 		}
@@ -381,7 +381,7 @@ func place(root int, path string, folder bool, owner int) (int, error) {
 			err = fmt.Errorf("on the machine's disk, %s is something else", path)
 		}
 		if err != nil {
-			unix.Close(next)
+			shutFD(next)
 			return -1, err
 		}
 		at = next
@@ -407,18 +407,15 @@ func (l *Launcher) probe() (err error) {
 			"setuid programs and service users do not work in them")
 	}
 	users, err := l.users(int(l.Base))
-	if l.single {
-		users, err = l.users(0)
-	}
 	if err != nil {
 		return err
 	}
-	defer users.Close()
+	defer shut(users)
 	tree, err := unix.OpenTree(unix.AT_FDCWD, "/usr", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
 		return fmt.Errorf("/usr cannot be shown to machines: %w", err)
 	}
-	defer unix.Close(tree)
+	defer shutFD(tree)
 	if err := moveOwners(tree, users); err != nil {
 		l.plain = true
 		if !l.single {
