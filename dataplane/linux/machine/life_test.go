@@ -28,6 +28,14 @@ func sleeper(id string) dataplane.Machine {
 	return dataplane.Machine{ID: id, Name: id, Init: []string{"sleep", "1000"}}
 }
 
+// processOf is the first process of a machine.
+func processOf(l *Launcher, id string) process {
+	g := l.guests[id]
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.run.Process
+}
+
 // hostMounts counts the mounts of this process that have to do with a folder.
 func hostMounts(t *testing.T, dir string) int {
 	t.Helper()
@@ -51,7 +59,7 @@ func TestDisk(t *testing.T) {
 		want(t, l, "i-1", "cmp /etc/machine-id /root/id; ls /tmp | wc -l; touch /tmp/x", "0")
 	}
 	same()
-	first := l.guests["i-1"].run.Process
+	first := processOf(l, "i-1")
 
 	stopped := m
 	stopped.Stopped = true
@@ -66,18 +74,18 @@ func TestDisk(t *testing.T) {
 	}
 	up(t, l, m)
 	same()
-	if l.guests["i-1"].run.Process == first {
+	if processOf(l, "i-1") == first {
 		t.Error("it is still the same process")
 	}
-	second := l.guests["i-1"].run.Process
+	second := processOf(l, "i-1")
 	up(t, l, m)
-	if l.guests["i-1"].run.Process != second {
+	if processOf(l, "i-1") != second {
 		t.Error("a Set of what is true has started it again")
 	}
 	m.Boot++
 	up(t, l, m)
 	same()
-	if l.guests["i-1"].run.Process == second {
+	if processOf(l, "i-1") == second {
 		t.Error("another Boot has not booted it")
 	}
 	if s := set(t, l); len(s) != 0 {
@@ -131,13 +139,13 @@ func TestConfigure(t *testing.T) {
 	l := newLauncher(t)
 	m := sleeper("i-1")
 	up(t, l, m)
-	process := l.guests["i-1"].run.Process
+	process := processOf(l, "i-1")
 	m.Name, m.Nameservers, m.Search = "other.example", []netip.Addr{netip.MustParseAddr("10.0.0.2"), dataplane.DNSAddress}, []string{"example", "test"}
 	m.Pids = 77
 	up(t, l, m)
 	want(t, l, "i-1", "cat /etc/resolv.conf; hostname; cat /etc/hostname; getent hosts other | xargs",
 		"search example test\nnameserver 10.0.0.2\nnameserver 169.254.169.253\nother.example\nother.example\n127.0.1.1 other.example other")
-	if l.guests["i-1"].run.Process != process {
+	if processOf(l, "i-1") != process {
 		t.Error("it was started again")
 	}
 	for _, h := range l.groups {
@@ -232,7 +240,7 @@ func TestKilled(t *testing.T) {
 	m := dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "sleep 1000 & setsid sleep 1001 & sleep 1002"}}
 	up(t, l, m)
 	eventually(t, "it runs", func() bool { return len(peopled(t, l.Base)) == 5 })
-	if err := unix.Kill(l.guests["i-1"].run.Process.Pid, unix.SIGKILL); err != nil {
+	if err := unix.Kill(processOf(l, "i-1").Pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-l.Wake()
@@ -289,7 +297,7 @@ func TestReboot(t *testing.T) {
 				continue
 			}
 		}
-		process := l.guests["i-1"].run.Process
+		process := processOf(l, "i-1")
 		_, _ = Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"sh", "-c", script}})
 		select {
 		case <-l.Wake():
@@ -297,7 +305,7 @@ func TestReboot(t *testing.T) {
 			t.Fatalf("%s: nothing happens", script)
 		}
 		booted(script)
-		if l.guests["i-1"].run.Process == process {
+		if processOf(l, "i-1") == process {
 			t.Errorf("%s: it is still the same process", script)
 		}
 	}
@@ -450,11 +458,11 @@ func TestAdoption(t *testing.T) {
 		}
 		up(t, l, machines...)
 		for id, p := range adopted {
-			if l.guests[id].run.Process != p {
+			if processOf(l, id) != p {
 				t.Errorf("%s ran, and was started again", id)
 			}
 		}
-		if p := l.guests["i-0"].run.Process; stays != (process{}) && p != stays {
+		if p := processOf(l, "i-0"); stays != (process{}) && p != stays {
 			t.Errorf("i-0 never changed, and was started again: %+v, %+v", stays, p)
 		} else {
 			stays = p
@@ -487,7 +495,7 @@ func TestAdoptionOfEnds(t *testing.T) {
 		}
 		m := sleeper("i-" + strings.ReplaceAll(how, " ", ""))
 		up(t, l, m)
-		p := l.guests[m.ID].run.Process
+		p := processOf(l, m.ID)
 		pid, err := p.open()
 		if err != nil {
 			t.Fatal(err)
