@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func serve(t testing.TB, ns *os.File, address string) {
 	t.Helper()
 	var l net.Listener
 	err := netns.Do(ns, func() (err error) {
-		l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp4", address)
+		l, err = (&net.ListenConfig{Control: transparent}).Listen(t.Context(), "tcp4", address)
 		return err
 	})
 	if err != nil {
@@ -96,6 +97,13 @@ func serve(t testing.TB, ns *os.File, address string) {
 		}
 	})
 	t.Cleanup(func() { l.Close(); stop(); wg.Wait() })
+}
+
+// transparent lets a socket answer for addresses that a route alone makes local.
+func transparent(_, _ string, raw syscall.RawConn) error {
+	var err error
+	outer := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1) })
+	return errors.Join(outer, err)
 }
 
 // dialFrom makes a TCP connection, or finds that there is no answer.
@@ -245,6 +253,7 @@ func TestPackets(t *testing.T) {
 		dataplane.Interface{ID: "eni-32", Subnet: "subnet-2", Kind: dataplane.Outbound, Addresses: []netip.Addr{ip("10.0.2.53")}, Groups: []string{"sg-dns"}},
 		dataplane.Interface{ID: "eni-33", Subnet: "subnet-2", Kind: dataplane.Inbound, Addresses: []netip.Addr{ip("10.0.2.54")}, Groups: []string{"sg-in"}})
 	v.Publics = []dataplane.Public{{Public: ip("198.51.100.1"), Private: ip("10.0.2.10")}}
+	v.Gateways = []dataplane.Gateway{{ID: "vpce-1", Prefixes: []netip.Prefix{pfx("192.0.2.0/24")}}} // where route table 1 leads there
 	table := New(v, []Link{{Device: PeeringDevice(1), CIDRs: []netip.Prefix{pfx("10.9.0.0/16")}}})
 
 	r := newRouter(t, "10.0.1.20", "10.0.1.53", "10.0.2.53", "10.0.2.54", "10.0.0.2", "169.254.169.254")
@@ -266,6 +275,9 @@ func TestPackets(t *testing.T) {
 	}{{r.ns, "443"}, {r.ns, "80"}, {r.ns, "53"}, {one, "5"}, {two, "5"}, {two, "7"}, {two, "80"}, {two, "99"}, {mute, "5"}, {bare, "5"}, {free, "5"}, {peer, "5"}, {peer, "8"}, {internet, "5"}} {
 		serve(t, l.ns, "0.0.0.0:"+l.port)
 	}
+	netnstest.Run(t, r.ns, "ip", "route", "add", "blackhole", "default")
+	netnstest.Run(t, r.ns, "ip", "rule", "add", "fwmark", "1/0xfff", "lookup", "101")
+	netnstest.Run(t, r.ns, "ip", "route", "add", "local", "192.0.2.0/24", "dev", "lo", "table", "101")
 	log := follow(t, r.ns, func() *Table { return table })
 	for _, c := range []struct {
 		name     string
@@ -296,6 +308,10 @@ func TestPackets(t *testing.T) {
 		{"no resolver of another port", mute, "", "10.0.0.2:443", false, nil},
 		{"a peer's resolver", peer, "10.9.0.1", "10.0.0.2:53", false, nil},
 		{"metadata", bare, "", "169.254.169.254:80", true, nil},
+		{"a gateway endpoint", one, "10.0.1.10", "192.0.2.1:443", true, []string{"11 out accept 6 10.0.1.10>192.0.2.1:443"}},
+		{"a gateway endpoint of another route table's", two, "", "192.0.2.1:443", false, nil},
+		{"a gateway endpoint of a peer's", peer, "10.9.0.1", "192.0.2.1:443", false, nil},
+		{"a gateway endpoint's other port", one, "10.0.1.10", "192.0.2.1:53", false, []string{"11 out accept 6 10.0.1.10>192.0.2.1:53"}},
 		{"an outbound resolver", r.ns, "10.0.1.53", "10.9.0.1:5", true, []string{"31 out accept 6 10.0.1.53>10.9.0.1:5"}},
 		{"an outbound resolver's group", r.ns, "10.0.2.53", "10.9.0.1:8", false, []string{"32 out sg 6 10.0.2.53>10.9.0.1:8"}},
 		{"an outbound resolver, to a member", r.ns, "10.0.1.53", "10.0.2.10:5", true, []string{"21 in accept 6 10.0.1.53>10.0.2.10:5", "31 out accept 6 10.0.1.53>10.0.2.10:5"}},
@@ -390,9 +406,8 @@ func TestLiveConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	var info *unix.TCPInfo
-	if err := errors.Join(raw.Control(func(fd uintptr) {
-		info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	}), err); err != nil {
+	outer := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err := errors.Join(outer, err); err != nil {
 		t.Fatal(err)
 	}
 	// A busy machine is late now and then, which TCP takes for a loss.
@@ -416,6 +431,9 @@ func TestRefusalsAreFew(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, two := r.cable(Device("eni-00000000000000011"), "10.0.1.10"), r.cable(Device("eni-21"), "10.0.1.11")
+	netnstest.Run(t, r.ns, "ip", "route", "add", "blackhole", "default")
+	netnstest.Run(t, r.ns, "ip", "rule", "add", "fwmark", "1/0xfff", "lookup", "101")
+	netnstest.Run(t, r.ns, "ip", "route", "add", "local", "192.0.2.0/24", "dev", "lo", "table", "101")
 	log := follow(t, r.ns, func() *Table { return table })
 	send := func(ns *os.File, n int) {
 		var conn net.Conn
