@@ -10,14 +10,15 @@ import (
 	"regexp"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/vennel/vennel/dataplane"
 )
 
 // launch has the launcher start and stop the machines that are its own, and says which machines have no network namespace.
-func (h *Host) launch(ctx context.Context, c *dataplane.Config, status *dataplane.Status) map[string]bool {
-	absent := map[string]bool{}
+func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]bool {
+	c, absent := h.config, map[string]bool{}
 	var own []dataplane.Machine
 	for i := range c.Machines {
 		m := &c.Machines[i]
@@ -41,22 +42,22 @@ func (h *Host) launch(ctx context.Context, c *dataplane.Config, status *dataplan
 }
 
 // jobs opens the spaces about which something may have to be done: all that are ours alone, and machines that differ.
-func (h *Host) jobs(ctx context.Context, p *plan) (map[string]*work, error) {
+func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*work, error) {
 	jobs := map[string]*work{}
 	var need []*work
 	for _, s := range p.order {
 		w := &work{space: s, before: h.applied[s.id]}
 		switch {
 		case !s.kind.shared():
-		case s.kind == kindGuest && w.before != nil && w.before.equal(&s.state):
+		case s.kind == kindGuest && w.before.equal(&s.state):
 			continue
 		case s.kind == kindLaunched:
 			ns, err := h.machines.Netns(s.id)
 			if err != nil { // it has ended just now: its interfaces fail, and the next Set knows
-				p.fail(s.id, "%v", err)
+				said.add(s.id, "%v", err)
 				continue
 			}
-			if h.inodes[s.id] == inode(ns) && w.before != nil && w.before.equal(&s.state) {
+			if h.inodes[s.id] == inode(ns) && w.before.equal(&s.state) {
 				if err := ns.Close(); err != nil {
 					return nil, err
 				}
@@ -76,7 +77,7 @@ func (h *Host) jobs(ctx context.Context, p *plan) (map[string]*work, error) {
 	err := parallel(ctx, indexes, func(i int) { errs[i] = h.open(need[i]) })
 	for i, w := range need {
 		if errs[i] != nil {
-			p.fail(w.id, "%v", errs[i])
+			said.add(w.id, "%v", errs[i])
 			continue
 		}
 		if h.inodes[w.id] != w.kernel.inode {
@@ -153,6 +154,16 @@ func (h *Host) done(jobs map[string]*work) {
 	}
 }
 
+// failures says what is not there, by id, and why.
+type failures map[string]string
+
+// add adds a failure. The first reason stays.
+func (f failures) add(id, format string, args ...any) {
+	if f[id] == "" {
+		f[id] = fmt.Sprintf(format, args...)
+	}
+}
+
 // failing takes what went wrong: about which space, with whose object, and why.
 type failing func(w *work, id string, err error)
 
@@ -187,7 +198,7 @@ func (w *work) observe(fail failing) {
 }
 
 // compare says which cables have to be made, and forgets what hung on them.
-func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work) []cable {
+func (h *Host) compare(p *plan, jobs map[string]*work, said failures, fail failing) []cable {
 	wanted := make(map[cable]bool, len(p.cables))
 	for _, c := range p.cables {
 		wanted[c] = true
@@ -199,7 +210,7 @@ func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work
 	}
 	var lost []cable
 	for _, c := range p.cables {
-		if p.failures[c.b.space] != "" && jobs[c.b.space] == nil { // there is nothing to plug it into
+		if said[c.b.space] != "" && jobs[c.b.space] == nil { // there is nothing to plug it into
 			continue
 		}
 		if far, ok := h.plugged(c, jobs); ok {
@@ -211,7 +222,7 @@ func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work
 		for _, e := range []end{c.a, c.b} {
 			w := jobs[e.space]
 			if w == nil {
-				w = add(e.space)
+				w = h.doubted(p, jobs, e.space, fail)
 			}
 			if w != nil {
 				w.have.forget(e.dev)
@@ -278,12 +289,15 @@ func (w *work) retire(fail failing) {
 	for _, l := range want.links {
 		devices[l.Name] = true
 	}
-	for _, l := range slices.Clone(w.have.links) {
-		if devices[l.Name] || w.kind.shared() || !ours.MatchString(l.Name) {
-			continue
+	var extra []string
+	for _, l := range w.have.links {
+		if !devices[l.Name] && !w.kind.shared() && ours.MatchString(l.Name) {
+			extra = append(extra, l.Name)
 		}
-		fail.about(w, l.Name, "removing "+l.Name, w.kernel.deleteLink(l.Name))
-		w.have.forget(l.Name)
+	}
+	fail.about(w, "", "removing links", w.kernel.deleteLinks(extra))
+	for _, dev := range extra {
+		w.have.forget(dev)
 	}
 	for _, n := range missing(w.have.neighbours, want.neighbours) {
 		fail.about(w, n.Dev, "removing a neighbour", w.kernel.deleteNeighbour(n))
@@ -325,7 +339,7 @@ func (w *work) address(fail failing, on func(dev string) bool) {
 }
 
 // plug makes cables.
-func (h *Host) plug(ctx context.Context, p *plan, jobs map[string]*work, lost []cable, fail failing) error {
+func (h *Host) plug(ctx context.Context, jobs map[string]*work, lost []cable, fail failing) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -435,19 +449,17 @@ func (w *work) allUp() bool {
 }
 
 // release lets machines go on whose network is complete.
-func (h *Host) release(p *plan, status *dataplane.Status) {
+func (h *Host) release(p *plan, said failures) {
 	for _, s := range p.order {
 		if s.kind != kindLaunched || h.released[s.id] == h.inodes[s.id] {
 			continue
 		}
 		if h.applied[s.id] == nil {
-			if status.Failures[s.id] == "" {
-				status.Failures[s.id] = "its network is not complete"
-			}
+			said.add(s.id, "its network is not complete")
 			continue
 		}
 		if err := h.machines.Release(s.id); err != nil {
-			status.Failures[s.id] = err.Error()
+			said.add(s.id, "%v", err)
 			continue
 		}
 		h.released[s.id] = h.inodes[s.id]
@@ -456,6 +468,9 @@ func (h *Host) release(p *plan, status *dataplane.Status) {
 
 // sweep removes the namespaces that should not be there.
 func (h *Host) sweep(p *plan) error {
+	if h.swept && h.plan == p {
+		return nil
+	}
 	if h.swept && h.plan != nil && len(h.plan.spaces) == len(p.spaces) {
 		same := true
 		for id, s := range p.spaces {
@@ -470,11 +485,7 @@ func (h *Host) sweep(p *plan) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if s := p.spaces[id]; s == nil || s.kind == kindLaunched {
-			err = errors.Join(err, h.discard(id))
-		}
-	}
+	err = h.discard(slices.DeleteFunc(ids, func(id string) bool { s := p.spaces[id]; return s != nil && s.kind != kindLaunched }))
 	for id := range h.inodes {
 		if p.spaces[id] == nil {
 			delete(h.inodes, id)
@@ -488,27 +499,57 @@ func (h *Host) sweep(p *plan) error {
 	return err
 }
 
-// discard removes a namespace: the cables in it first, because the kernel would take its time over them.
-func (h *Host) discard(id string) error {
-	k := h.kernels[id]
-	if k == nil {
+// discard removes namespaces: first the cables in them, because the kernel would take its time over them. Those of VPCs come
+// first, in which many cables end, and which the ids put last.
+func (h *Host) discard(ids []string) error {
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	var failed error
+	var rest []string
+	for _, id := range ids {
+		k := h.kernels[id]
+		if k == nil {
+			rest = append(rest, id)
+			continue
+		}
+		delete(h.kernels, id)
+		failed = errors.Join(failed, k.unplug(), k.close())
+	}
+	for _, id := range rest {
 		ns, err := h.names.open(id)
 		if errors.Is(err, fs.ErrNotExist) {
-			return h.names.remove(id)
+			continue
 		}
 		if err != nil {
-			return err
+			failed = errors.Join(failed, err)
+			continue
 		}
-		if k, err = openKernel(ns, &h.changes); err != nil {
-			return errors.Join(err, ns.Close())
+		k, err := openKernel(ns, &h.changes)
+		if err != nil {
+			failed = errors.Join(failed, err, ns.Close())
+			continue
 		}
+		failed = errors.Join(failed, k.unplug(), k.close())
 	}
-	delete(h.kernels, id)
+	var g errgroup.Group
+	g.SetLimit(unmounts)
+	for _, id := range ids {
+		g.Go(func() error { return h.names.remove(id) })
+	}
+	return errors.Join(failed, g.Wait())
+}
+
+// unmounts is how many names are removed at once: each waits for the whole machine, and does nothing meanwhile.
+const unmounts = 32
+
+// unplug deletes the cables that end in a namespace.
+func (k *kernel) unplug() error {
 	links, err := dump(k.handle.LinkList)
+	var names []string
 	for _, l := range links {
 		if l.Type() == "veth" {
-			err = errors.Join(err, k.deleteLink(l.Attrs().Name))
+			names = append(names, l.Attrs().Name)
 		}
 	}
-	return errors.Join(err, k.close(), h.names.remove(id))
+	return errors.Join(err, k.deleteLinks(names))
 }

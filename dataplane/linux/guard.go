@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -20,6 +21,8 @@ import (
 type filter struct {
 	conn       *nft.Conn
 	current    atomic.Pointer[nft.Table] // a VPC's
+	vpc        *dataplane.VPC            // that it is of
+	beside     []nft.Link                // and what is beside that
 	text       string                    // another's
 	generation uint32                    // of the kernel's, when that was put there
 }
@@ -37,8 +40,9 @@ func (h *Host) guard(ctx context.Context, w *work, fail failing) {
 	var err error
 	switch w.kind {
 	case kindVPC:
-		table := nft.New(w.vpc, w.beside)
-		err = w.kernel.filter.set(ctx, w, table, "")
+		f := &w.kernel.filter
+		err = f.set(ctx, w, f.plan(w.space), "")
+		f.vpc, f.beside = w.vpc, w.beside
 	case kindNAT, kindSite:
 		err = w.kernel.filter.set(ctx, w, nil, w.text)
 	case kindInternet, kindGuest, kindLaunched:
@@ -48,6 +52,24 @@ func (h *Host) guard(ctx context.Context, w *work, fail failing) {
 		fail(w, w.id, fmt.Errorf("the packet filter: %w", err))
 	}
 }
+
+// plan is the table of a VPC. What is the same as last time is not thought about again.
+func (f *filter) plan(s *space) *nft.Table {
+	if t := f.current.Load(); t != nil && slices.EqualFunc(f.beside, s.beside, sameLink) {
+		if f.vpc == s.vpc {
+			return t
+		}
+		if f.vpc == s.old {
+			if t, ok := t.Regroup(s.old, s.vpc); ok {
+				return t
+			}
+		}
+	}
+	return nft.New(s.vpc, s.beside)
+}
+
+// sameLink says whether two links are the same.
+func sameLink(a, b nft.Link) bool { return a.Device == b.Device && slices.Equal(a.CIDRs, b.CIDRs) }
 
 // set puts a table or text into the kernel, unless it is there already and nobody has changed anything since. After a start
 // nobody knows whether somebody has: what is there is replaced, and that is no change when its marker is the right one.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -38,10 +37,13 @@ func spaceOf(s dataplane.Socket) string {
 }
 
 // closeSockets closes the sockets that should not be there.
-func (h *Host) closeSockets(c *dataplane.Config) {
-	wanted := c.Sockets()
+func (h *Host) closeSockets(list []dataplane.Socket) {
+	wanted := make(map[dataplane.Socket]bool, len(list))
+	for _, at := range list {
+		wanted[at] = true
+	}
 	for at, s := range h.sockets {
-		if slices.Contains(wanted, at) && s.inode == h.inodes[spaceOf(at)] {
+		if wanted[at] && s.inode == h.inodes[spaceOf(at)] {
 			continue
 		}
 		if err := s.file.Close(); err != nil {
@@ -52,15 +54,15 @@ func (h *Host) closeSockets(c *dataplane.Config) {
 }
 
 // openSockets opens the sockets that are missing. The address of one that cannot be opened has failed.
-func (h *Host) openSockets(c *dataplane.Config, p *plan) {
-	for _, at := range c.Sockets() {
+func (h *Host) openSockets(list []dataplane.Socket, said failures) {
+	for _, at := range list {
 		k := h.kernels[spaceOf(at)]
 		if h.sockets[at] != nil || k == nil {
 			continue
 		}
 		f, err := listen(k.ns, at)
 		if err != nil {
-			p.fail(spaceOf(at), "the %s socket on %s %s: %v", at.Role, at.Network, at.Address, err)
+			said.add(spaceOf(at), "the %s socket on %s %s: %v", at.Role, at.Network, at.Address, err)
 			continue
 		}
 		h.sockets[at] = &socket{f, k.inode}
