@@ -235,7 +235,13 @@ func TestPackets(t *testing.T) {
 		Ingress: []dataplane.Entry{{Number: 90, Protocol: 6, From: 7, To: 7, CIDR: pfx("0.0.0.0/0")}, allow},
 		Egress:  []dataplane.Entry{{Number: 90, Protocol: 6, From: 8, To: 8, CIDR: pfx("0.0.0.0/0")}, allow},
 	})
+	within := func(port int) dataplane.Entry {
+		return dataplane.Entry{Number: 80, Protocol: 6, From: port, To: port, CIDR: pfx("10.0.1.0/24")}
+	}
+	v.ACLs[0].Ingress = append(v.ACLs[0].Ingress, within(443), within(6))
+	v.ACLs[0].Egress = append(v.ACLs[0].Egress, within(443), within(6))
 	v.Groups = append(v.Groups,
+		dataplane.Group{ID: "sg-six", Ingress: []dataplane.Rule{everyone(6, 6, 6), everyone(6, 9, 9)}},
 		dataplane.Group{
 			ID:      "sg-3",
 			Ingress: []dataplane.Rule{{Protocol: 6, From: 1, To: 10, Group: "sg-1"}, {Protocol: 17, From: 9, To: 9, CIDR: pfx("10.0.1.0/24")}, everyone(6, 80, 80)},
@@ -244,11 +250,12 @@ func TestPackets(t *testing.T) {
 		dataplane.Group{ID: "sg-mute"},
 		dataplane.Group{ID: "sg-dns", Egress: []dataplane.Rule{everyone(6, 5, 6)}},
 		dataplane.Group{ID: "sg-in", Ingress: []dataplane.Rule{{Protocol: 6, From: 1, To: 100, CIDR: pfx("10.0.1.53/32")}, {Protocol: 6, From: 53, To: 53, CIDR: pfx("10.9.0.0/16")}}})
+	v.Interfaces[0].Groups = append(v.Interfaces[0].Groups, "sg-six")
 	v.Interfaces = append(v.Interfaces,
 		dataplane.Interface{ID: "eni-21", Subnet: "subnet-2", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.2.10")}, Groups: []string{"sg-3"}},
 		dataplane.Interface{ID: "eni-22", Subnet: "subnet-2", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.2.11")}, Groups: []string{"sg-mute"}},
 		dataplane.Interface{ID: "eni-23", Subnet: "subnet-2", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.2.12")}},
-		dataplane.Interface{ID: "eni-24", Subnet: "subnet-1", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.1.11")}, Groups: []string{"sg-1"}, Unchecked: true},
+		dataplane.Interface{ID: "eni-24", Subnet: "subnet-1", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.1.11")}, Groups: []string{"sg-1", "sg-six"}, Unchecked: true},
 		dataplane.Interface{ID: "eni-31", Subnet: "subnet-1", Kind: dataplane.Outbound, Addresses: []netip.Addr{ip("10.0.1.53")}, Groups: []string{"sg-dns", "sg-1"}},
 		dataplane.Interface{ID: "eni-32", Subnet: "subnet-2", Kind: dataplane.Outbound, Addresses: []netip.Addr{ip("10.0.2.53")}, Groups: []string{"sg-dns"}},
 		dataplane.Interface{ID: "eni-33", Subnet: "subnet-2", Kind: dataplane.Inbound, Addresses: []netip.Addr{ip("10.0.2.54")}, Groups: []string{"sg-in"}})
@@ -272,12 +279,22 @@ func TestPackets(t *testing.T) {
 	for _, l := range []struct {
 		ns   *os.File
 		port string
-	}{{r.ns, "443"}, {r.ns, "80"}, {r.ns, "53"}, {one, "5"}, {two, "5"}, {two, "7"}, {two, "80"}, {two, "99"}, {mute, "5"}, {bare, "5"}, {free, "5"}, {peer, "5"}, {peer, "8"}, {internet, "5"}} {
+	}{{r.ns, "443"}, {r.ns, "80"}, {r.ns, "53"}, {one, "5"}, {one, "9"}, {free, "6"}, {two, "5"}, {two, "7"}, {two, "80"}, {two, "99"}, {mute, "5"}, {bare, "5"}, {free, "5"}, {peer, "5"}, {peer, "8"}, {internet, "5"}} {
 		serve(t, l.ns, "0.0.0.0:"+l.port)
 	}
 	netnstest.Run(t, r.ns, "ip", "route", "add", "blackhole", "default")
 	netnstest.Run(t, r.ns, "ip", "rule", "add", "fwmark", "1/0xfff", "lookup", "101")
 	netnstest.Run(t, r.ns, "ip", "route", "add", "local", "192.0.2.0/24", "dev", "lo", "table", "101")
+	// What the second sends to the first's port 9 goes through the free one.
+	free24 := &router{t, free}
+	free24.set("net/ipv4/ip_forward", "1")
+	free24.set("net/ipv4/conf/all/rp_filter", "0")
+	free24.set("net/ipv4/conf/eth0/rp_filter", "0")
+	free24.set("net/ipv4/conf/all/send_redirects", "0")
+	free24.set("net/ipv4/conf/eth0/send_redirects", "0")
+	netnstest.Run(t, r.ns, "ip", "rule", "add", "iif", Device("eni-21"), "ipproto", "tcp", "dport", "9", "lookup", "103")
+	netnstest.Run(t, r.ns, "ip", "route", "add", "10.0.1.10", "dev", Device("eni-24"), "table", "103")
+	netnstest.Run(t, r.ns, "ip", "neigh", "add", "10.0.1.10", "lladdr", "06:02:00:00:00:02", "dev", Device("eni-24"), "nud", "permanent")
 	log := follow(t, r.ns, func() *Table { return table })
 	for _, c := range []struct {
 		name     string
@@ -290,6 +307,12 @@ func TestPackets(t *testing.T) {
 		{"an endpoint's group", one, "", "10.0.1.20:80", false, []string{"11 out accept 6 10.0.1.10>10.0.1.20:80", "12 in sg 6 10.0.1.10>10.0.1.20:80"}},
 		{"an endpoint, from a subnet with an ACL", two, "", "10.0.1.20:443", true, []string{"12 in accept 6 10.0.2.10>10.0.1.20:443", "21 out accept 6 10.0.2.10>10.0.1.20:443"}},
 		{"an endpoint of a peer's", peer, "10.9.0.1", "10.0.1.20:443", false, []string{"12 in sg 6 10.9.0.1>10.0.1.20:443"}},
+		{"no ACL within a subnet", one, "10.0.1.10", "10.0.1.11:6", true, []string{"11 out accept 6 10.0.1.10>10.0.1.11:6", "24 in accept 6 10.0.1.10>10.0.1.11:6"}},
+		{"a group within a subnet", one, "10.0.1.10", "10.0.1.11:5", false, []string{"11 out accept 6 10.0.1.10>10.0.1.11:5", "24 in sg 6 10.0.1.10>10.0.1.11:5"}},
+		{"no ACL within a subnet, for an outbound resolver", r.ns, "10.0.1.53", "10.0.1.11:6", true, []string{"24 in accept 6 10.0.1.53>10.0.1.11:6", "31 out accept 6 10.0.1.53>10.0.1.11:6"}},
+		{"through an unchecked interface", two, "10.0.2.10", "10.0.1.10:9", true, []string{
+			"11 in accept 6 10.0.2.10>10.0.1.10:9", "21 out accept 6 10.0.2.10>10.0.1.10:9",
+			"24 in accept 6 10.0.2.10>10.0.1.10:9", "24 out accept 6 10.0.2.10>10.0.1.10:9"}},
 		{"a reference", one, "10.0.1.10", "10.0.2.10:5", true, []string{"11 out accept 6 10.0.1.10>10.0.2.10:5", "21 in accept 6 10.0.1.10>10.0.2.10:5"}},
 		{"a group inward", one, "10.0.1.10", "10.0.2.10:99", false, []string{"11 out accept 6 10.0.1.10>10.0.2.10:99", "21 in sg 6 10.0.1.10>10.0.2.10:99"}},
 		{"an ACL inward", one, "10.0.1.10", "10.0.2.10:7", false, []string{"11 out accept 6 10.0.1.10>10.0.2.10:7", "21 in acl 6 10.0.1.10>10.0.2.10:7"}},
@@ -333,6 +356,39 @@ func TestPackets(t *testing.T) {
 		if diff := cmp.Diff(c.flows, log.take(t, len(c.flows))); diff != "" {
 			t.Errorf("%s: flows %s", c.name, diff)
 		}
+	}
+	// What must not leave does not: the first that arrives is the second that was sent.
+	var there net.PacketConn
+	if err := netns.Do(internet, func() (err error) {
+		there, err = (&net.ListenConfig{}).ListenPacket(t.Context(), "udp4", "203.0.113.1:9")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	for _, ns := range []*os.File{one, r.ns, two} {
+		from := &net.UDPAddr{}
+		if ns == r.ns {
+			from.IP = net.IPv4(10, 0, 1, 53)
+		}
+		if err := netns.Do(ns, func() error {
+			conn, err := net.DialUDP("udp4", from, net.UDPAddrFromAddrPort(netip.MustParseAddrPort("203.0.113.1:9")))
+			if err != nil {
+				return err
+			}
+			if _, err := conn.Write([]byte("x")); err != nil && !errors.Is(err, unix.EPERM) {
+				return err
+			}
+			return conn.Close()
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := there.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, from, err := there.ReadFrom(make([]byte, 16)); err != nil || !strings.HasPrefix(from.String(), "198.51.100.1:") {
+		t.Errorf("a packet from %v has left: %v", from, err)
 	}
 	if log.lost != 0 {
 		t.Errorf("%d records were lost", log.lost)
@@ -514,5 +570,105 @@ func TestServicesAreLimited(t *testing.T) {
 	limit := 1024 + int(time.Since(begin).Seconds()*1024)
 	if got < 1000 || got > limit+50 || sent < limit+1000 {
 		t.Errorf("%d of %d packets came through in %v", got, sent, time.Since(begin))
+	}
+}
+
+// echo sends something and waits for as long for the answer.
+func echo(conn net.Conn, wait time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, 1))
+	return err
+}
+
+// TestEstablishedIsCut takes away, on each way of a connection, what is not a matter of its state: network ACLs and public
+// addresses. It stops, and goes on when it is permitted again. source: userguide, for ACLs are stateless
+func TestEstablishedIsCut(t *testing.T) {
+	allow := dataplane.Entry{Number: 100, Protocol: dataplane.AllProtocols, CIDR: pfx("0.0.0.0/0"), Allow: true}
+	config := func() *dataplane.VPC {
+		v, _ := seed()
+		v.InternetGateway = "igw-1"
+		v.Subnets = append(v.Subnets, dataplane.Subnet{ID: "subnet-2", CIDR: pfx("10.0.2.0/24"), ACL: "acl-2"})
+		v.ACLs = append(v.ACLs, dataplane.ACL{ID: "acl-2", Ingress: []dataplane.Entry{allow}, Egress: []dataplane.Entry{allow}})
+		v.Groups[1].Egress = v.Groups[0].Egress
+		v.Interfaces = append(v.Interfaces,
+			dataplane.Interface{ID: "eni-21", Subnet: "subnet-2", Kind: dataplane.Guest, Addresses: []netip.Addr{ip("10.0.2.10")}, Groups: []string{"sg-2"}},
+			dataplane.Interface{ID: "eni-22", Subnet: "subnet-2", Kind: dataplane.Endpoint, Addresses: []netip.Addr{ip("10.0.2.20")}, Groups: []string{"sg-2"}})
+		v.Publics = []dataplane.Public{{Public: ip("198.51.100.1"), Private: ip("10.0.2.10")}}
+		return v
+	}
+	r := newRouter(t, "10.0.1.20", "10.0.2.20")
+	c := open(t, r.ns)
+	table := New(config(), nil)
+	if err := c.Apply(t.Context(), nil, table); err != nil {
+		t.Fatal(err)
+	}
+	one, two := r.cable(Device("eni-00000000000000011"), "10.0.1.10"), r.cable(Device("eni-21"), "10.0.2.10")
+	internet := r.cable(InternetDevice, "203.0.113.1")
+	for _, ns := range []*os.File{r.ns, two, internet} {
+		serve(t, ns, "0.0.0.0:443")
+	}
+	acl := func(n int, d direction) func(*dataplane.VPC) {
+		return func(v *dataplane.VPC) {
+			if d == inward {
+				v.ACLs[n].Ingress = nil
+			} else {
+				v.ACLs[n].Egress = nil
+			}
+		}
+	}
+	for _, x := range []struct {
+		name string
+		ns   *os.File
+		to   string
+		cut  func(*dataplane.VPC)
+		same bool // it makes no difference
+	}{
+		{"sender's subnet, outward", one, "10.0.2.10", acl(0, outward), false},
+		{"sender's subnet, inward", one, "10.0.2.10", acl(0, inward), false},
+		{"receiver's subnet, outward", one, "10.0.2.10", acl(1, outward), false},
+		{"receiver's subnet, inward", one, "10.0.2.10", acl(1, inward), false},
+		{"endpoint, sender's subnet, outward", one, "10.0.2.20", acl(0, outward), false},
+		{"endpoint, sender's subnet, inward", one, "10.0.2.20", acl(0, inward), false},
+		{"endpoint, its subnet, outward", one, "10.0.2.20", acl(1, outward), false},
+		{"endpoint, its subnet, inward", one, "10.0.2.20", acl(1, inward), false},
+		{"endpoint of the same subnet", one, "10.0.1.20", func(v *dataplane.VPC) { acl(0, outward)(v); acl(0, inward)(v) }, true},
+		{"group", one, "10.0.2.10", func(v *dataplane.VPC) { v.Groups[0].Egress, v.Groups[1].Ingress = nil, nil }, true},
+		{"public address", two, "203.0.113.1", func(v *dataplane.VPC) { v.Publics = nil }, false},
+		{"internet gateway", two, "203.0.113.1", func(v *dataplane.VPC) { v.InternetGateway = "" }, false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			conn, err := dialFrom(x.ns, "", x.to+":443", 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := echo(conn, 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			v := config()
+			x.cut(v)
+			next := New(v, nil)
+			if err := c.Apply(t.Context(), table, next); err != nil {
+				t.Fatal(err)
+			}
+			wait := 150 * time.Millisecond
+			if x.same {
+				wait = 5 * time.Second
+			}
+			if err := echo(conn, wait); (err == nil) != x.same {
+				t.Errorf("after the cut: %v", err)
+			}
+			if err := c.Apply(t.Context(), next, table); err != nil {
+				t.Fatal(err)
+			}
+			if err := echo(conn, 5*time.Second); err != nil {
+				t.Errorf("after the cut is mended: %v", err)
+			}
+		})
 	}
 }
