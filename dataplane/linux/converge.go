@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -377,7 +378,7 @@ func (h *Host) plug(ctx context.Context, jobs map[string]*work, lost []cable, fa
 			l := w.wants(e.dev)
 			l.Alias, l.Quick = "", false
 			w.have.links = append(w.have.links, l)
-			w.fresh = true
+			w.fresh = append(w.fresh, e.dev)
 		}
 	}
 	return err
@@ -396,10 +397,10 @@ func (w *work) wants(dev string) link {
 // complete brings links up and adds what leads to them.
 func (w *work) complete(fail failing) {
 	want := &w.state
-	if w.broken || !w.fresh && w.have.state.equal(want) && w.allUp() {
+	if w.broken || len(w.fresh) == 0 && w.have.state.equal(want) && w.allUp() {
 		return
 	}
-	if w.kind.shared() && w.fresh {
+	if w.kind.shared() && len(w.fresh) > 0 {
 		fail.about(w, "", "a setting", w.kernel.set(want.settings))
 	}
 	have := make(map[string]link, len(w.have.links))
@@ -442,6 +443,27 @@ func (w *work) complete(fail failing) {
 		fail.about(w, "", "a routing rule", w.kernel.addRule(r))
 	}
 }
+
+// settle waits until what comes through new cables is not lost: the kernel wakes a link some time after its other end is up.
+func (w *work) settle(ctx context.Context, fail failing) {
+	for _, dev := range w.fresh {
+		for deadline := time.Now().Add(settling); ; {
+			ready, err := w.kernel.ready(dev)
+			if err != nil || ready || time.Now().After(deadline) {
+				fail.about(w, dev, dev, err)
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}
+
+// settling is how long a link may take to wake.
+const settling = 2 * time.Second
 
 // allUp says whether every link that should be there is up.
 func (w *work) allUp() bool {

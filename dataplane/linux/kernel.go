@@ -343,6 +343,19 @@ func (k *kernel) up(name string) error {
 	return k.handle.LinkSetUp(attrs(i))
 }
 
+// ready says whether a link carries packets. Being asked wakes it, in newer kernels.
+func (k *kernel) ready(name string) (bool, error) {
+	i, err := k.index(name)
+	if err != nil {
+		return false, err
+	}
+	l, err := k.handle.LinkByIndex(i)
+	if err != nil {
+		return false, err
+	}
+	return l.Attrs().OperState == netlink.OperUp, nil
+}
+
 // addAddress adds an address to a link.
 func (k *kernel) addAddress(a address) error {
 	k.changes.Add(1)

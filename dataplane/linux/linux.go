@@ -133,7 +133,7 @@ type work struct {
 	have   *seen // what is there, and as work goes on, what is left of it
 	broken bool  // its packet filter is not what it should be: nothing new is let in
 	failed bool
-	fresh  bool // a cable of it has just been made
+	fresh  []string // links that have just been made
 }
 
 // converge makes the Config that was set last true.
@@ -177,6 +177,9 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 		return status, err
 	}
 	if err := each(func(w *work) { w.complete(fail) }); err != nil {
+		return status, err
+	}
+	if err := each(func(w *work) { w.settle(ctx, fail) }); err != nil {
 		return status, err
 	}
 	for id, w := range jobs {
