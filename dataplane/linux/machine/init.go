@@ -50,6 +50,7 @@ func Init() {
 
 // first is the life of a first process.
 func first() int {
+	unix.Umask(0o022)
 	runtime.GOMAXPROCS(2) // however large the host is: see spareThreads
 	files := map[int]*os.File{}
 	for _, fd := range []int{controlFile, bootFile, consoleFile, stateFile, selfFile} {
@@ -158,7 +159,6 @@ func (o *one) up() error {
 	if err := loopback(); err != nil {
 		return fmt.Errorf("lo: %w", err)
 	}
-	unix.Umask(0o022)
 	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {
 		return err
 	}
@@ -171,7 +171,13 @@ func (o *one) up() error {
 	}
 	o.console.say("Linux version %s", unix.ByteSliceToString(name.Release[:]))
 	o.console.say("%s: machine %s, boot %d", o.boot.Machine.Name, o.boot.Machine.ID, o.boot.Machine.Boot)
-	return threads()
+	if err := threads(); err != nil {
+		return err
+	}
+	if n := uint64(o.boot.Nproc); n > 0 {
+		return unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n})
+	}
+	return nil
 }
 
 // threads makes the runtime start as many threads as it may ever need, and keep them.

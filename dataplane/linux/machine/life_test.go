@@ -143,8 +143,10 @@ func TestConfigure(t *testing.T) {
 	m.Name, m.Nameservers, m.Search = "other.example", []netip.Addr{netip.MustParseAddr("10.0.0.2"), dataplane.DNSAddress}, []string{"example", "test"}
 	m.Pids = 77
 	up(t, l, m)
+	m.Nameservers[0] = netip.MustParseAddr("10.0.0.3") // the caller's value is the caller's
+	up(t, l, m)
 	want(t, l, "i-1", "cat /etc/resolv.conf; hostname; cat /etc/hostname; getent hosts other | xargs",
-		"search example test\nnameserver 10.0.0.2\nnameserver 169.254.169.253\nother.example\nother.example\n127.0.1.1 other.example other")
+		"search example test\nnameserver 10.0.0.3\nnameserver 169.254.169.253\nother.example\nother.example\n127.0.1.1 other.example other")
 	if processOf(l, "i-1") != process {
 		t.Error("it was started again")
 	}
@@ -615,7 +617,7 @@ func TestSingleUser(t *testing.T) {
 	if !l.single || len(l.Degraded()) == 0 {
 		t.Errorf("degraded: %q", l.Degraded())
 	}
-	up(t, l, dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "echo started >/root/started; exec sleep 1000"}})
+	up(t, l, dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "echo started >/root/started; exec sleep 1000"}, Pids: 30})
 	eventually(t, "it has started", func() bool {
 		out, _ := sh(t, l, "i-1", "cat /root/started; pgrep -c sleep")
 		return out == "started\n1"
@@ -628,6 +630,13 @@ func TestSingleUser(t *testing.T) {
 	} {
 		want(t, l, "i-1", script, said)
 	}
+	if _, exit := sh(t, l, "i-1", "i=0; while [ $i -lt 100 ]; do sleep 3 & i=$((i+1)); done 2>/dev/null"); exit == 0 {
+		t.Error("a hundred processes have started")
+	}
+	eventually(t, "there is room again", func() bool {
+		exit, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"true"}})
+		return exit == 0 && err == nil
+	})
 	if _, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"id"}, User: "daemon"}); err == nil || !strings.Contains(err.Error(), "has one user") {
 		t.Errorf("another user: %v", err)
 	}
@@ -640,7 +649,7 @@ func TestSingleUser(t *testing.T) {
 // TestNoShutdown gives machines a shutdown on a host that has none.
 func TestNoShutdown(t *testing.T) {
 	if !onHost(t, "bare", `mount --make-rprivate /
-mkdir "$TMPDIR/sbin"
+mkdir -m 755 "$TMPDIR/sbin"
 cp /usr/sbin/ip "$TMPDIR/sbin/ip" || cp /usr/bin/ip "$TMPDIR/sbin/ip"
 mount --bind "$TMPDIR/sbin" /usr/sbin`, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}) {
 		return

@@ -24,6 +24,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -238,6 +239,13 @@ func (l *Launcher) Set(ctx context.Context, machines []dataplane.Machine) (map[s
 	return statuses, failures
 }
 
+// Machines lists the ids of machines that have a disk, also of those that do not run.
+func (l *Launcher) Machines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.guests))
+}
+
 // all lists the machines that have a disk.
 func (l *Launcher) all() []*guest {
 	l.mu.Lock()
@@ -265,7 +273,7 @@ func (l *Launcher) find(m *dataplane.Machine, may bool) (*guest, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.Chown(root, owner, owner); err != nil {
+	if err := errors.Join(os.Chmod(root, 0o755), os.Chown(root, owner, owner)); err != nil {
 		return nil, err
 	}
 	if err := g.disk.write(g.folder); err != nil {
@@ -389,7 +397,8 @@ func (g *guest) gone() string {
 
 // configure tells a running machine what has changed of what can change.
 func (l *Launcher) configure(g *guest, m *dataplane.Machine) error {
-	if reflect.DeepEqual(g.run.Machine, *m) {
+	own := copyOf(m)
+	if reflect.DeepEqual(g.run.Machine, own) {
 		return nil
 	}
 	if err := l.limit(g, m); err != nil {
@@ -398,8 +407,16 @@ func (l *Launcher) configure(g *guest, m *dataplane.Machine) error {
 	if err := call(l.Dir, g.id, request{Configure: m}); err != nil {
 		return err
 	}
-	g.run.Machine = *m
+	g.run.Machine = own
 	return g.run.write(g.folder)
+}
+
+// copyOf is a machine that shares nothing with the caller's, and is as it would be read from a file.
+func copyOf(m *dataplane.Machine) dataplane.Machine {
+	own := *m
+	own.Init, own.Env, own.Search = append([]string(nil), m.Init...), append([]string(nil), m.Env...), append([]string(nil), m.Search...)
+	own.Mounts, own.Nameservers = append([]dataplane.Mount(nil), m.Mounts...), append([]netip.Addr(nil), m.Nameservers...)
+	return own
 }
 
 // guest finds a machine that runs.

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		calls()
 		return
 	}
+	unix.Umask(0o077) // of somebody careful; machines have one of their own
 	if dir := os.Getenv(launcherDir); dir != "" {
 		fmt.Fprintln(os.Stderr, launch(dir))
 		os.Exit(1)
@@ -216,7 +217,7 @@ func TestInside(t *testing.T) {
 		"ls -A /proc/1/root/../.. | grep -c work":            "0",
 		// setuid works, and whom su makes of root is nobody special
 		"su daemon -s /bin/sh -c 'id -un; cat /etc/shadow 2>/dev/null || echo no; (echo >/opt/x) 2>/dev/null || echo no'": "daemon\nno\nno",
-		"useradd -m joe && su joe -s /bin/sh -c 'cd; pwd; id -un' && getent passwd joe >/dev/null && echo ok":             "/home/joe\njoe\nok",
+		"useradd -m joe && su joe -s /bin/sh -c 'cd; pwd; id -un; umask' && getent passwd joe >/dev/null && echo ok":      "/home/joe\njoe\n0022\nok",
 		// the host's files cannot be written, not even by undoing what makes them so
 		"touch /usr/x 2>/dev/null || echo no":                                                                   "no",
 		"mount -o remount,rw,bind /usr 2>/dev/null || echo no":                                                  "no",

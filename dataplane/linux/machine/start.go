@@ -40,6 +40,7 @@ type boot struct {
 	MachineID string
 	CA        []byte
 	Single    bool
+	Nproc     int // how many processes a user may have, where nothing else limits them; 0 for any number
 }
 
 // start starts a machine's first process and waits until everything but its network is there. The caller holds g.mu, and
@@ -48,7 +49,7 @@ func (l *Launcher) start(ctx context.Context, g *guest, m *dataplane.Machine) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g.run = run{Machine: *m, Host: l.host, Since: time.Now().UTC()}
+	g.run = run{Machine: copyOf(m), Host: l.host, Since: time.Now().UTC()}
 	conn, err := l.launch(g, m)
 	if err == nil {
 		err = l.tell(conn, g, m)
@@ -77,7 +78,11 @@ func (l *Launcher) tell(conn net.Conn, g *guest, m *dataplane.Machine) error {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if err := writeMessage(conn, boot{Machine: *m, MachineID: g.disk.MachineID, CA: l.CA, Single: l.single}); err != nil {
+	b := boot{Machine: *m, MachineID: g.disk.MachineID, CA: l.CA, Single: l.single}
+	if !slices.ContainsFunc(l.groups, func(h hierarchy) bool { return slices.Contains(h.controllers, "pids") }) {
+		b.Nproc = pidsOf(m) + spareThreads
+	}
+	if err := writeMessage(conn, b); err != nil {
 		return err
 	}
 	return readReply(conn)
@@ -361,14 +366,12 @@ func spot(root int, path string, folder bool, owner int) (int, error) {
 		next, err := open(at, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			if dir {
-				err = unix.Mkdirat(at, name, 0o755)
+				err = errors.Join(unix.Mkdirat(at, name, 0o755), unix.Fchmodat(at, name, 0o755, 0)) // whatever the umask
 			} else {
 				err = unix.Mknodat(at, name, unix.S_IFREG|0o644, 0)
 			}
-			if err == nil {
-				if err = unix.Fchownat(at, name, owner, owner, unix.AT_SYMLINK_NOFOLLOW); err == nil {
-					next, err = open(at, name)
-				}
+			if err = errors.Join(err, unix.Fchownat(at, name, owner, owner, unix.AT_SYMLINK_NOFOLLOW)); err == nil {
+				next, err = open(at, name)
 			}
 		}
 		shutFD(at)
@@ -425,7 +428,7 @@ func (l *Launcher) probe() (err error) {
 	if l.groups, err = l.findGroups(); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(l.Dir, shimName), shim, 0o755)
+	return write(filepath.Join(l.Dir, shimName), shim, 0o755)
 }
 
 // singleUser says whether the host's users, as far as this process sees them, lack those that machines would use.
