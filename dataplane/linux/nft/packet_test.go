@@ -561,15 +561,33 @@ func TestServicesAreLimited(t *testing.T) {
 			if err := server.SetReadDeadline(time.Now().Add(time.Microsecond)); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := server.ReadFrom(b); err != nil {
+			_, from, err := server.ReadFrom(b)
+			if err != nil {
 				break
 			}
-			got++
+			if got++; got == 1 {
+				if _, err := server.WriteTo(b[:1], from); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
 	limit := 1024 + int(time.Since(begin).Seconds()*1024)
 	if got < 1000 || got > limit+50 || sent < limit+1000 {
 		t.Errorf("%d of %d packets came through in %v", got, sent, time.Since(begin))
+	}
+	if err := client.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(b); err != nil {
+		t.Errorf("no answer: %v", err)
+	}
+	var tracked []byte
+	if err := netns.Do(r.ns, func() (err error) {
+		tracked, err = os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+		return err
+	}); err != nil || strings.TrimSpace(string(tracked)) != "0" {
+		t.Errorf("%s connections are tracked: %v", tracked, err)
 	}
 }
 
