@@ -54,7 +54,7 @@ type device struct {
 // ok records a failure unless a condition holds.
 func (k *checker) ok(id string, holds bool, format string, args ...any) bool {
 	if !holds {
-		k.plan.fail(id, format, args...)
+		k.plan.failures.add(id, format, args...)
 	}
 	return holds
 }
@@ -151,9 +151,7 @@ func (k *checker) vpc(in *dataplane.VPC) (dataplane.VPC, bool) {
 		return v, false
 	}
 	ids := map[string]bool{}
-	named := func(id string) bool {
-		return k.ok(id, validID(id), "an id has letters, digits and hyphens, 64 at most") && k.ok(id, once(ids, id), "another object has this id")
-	}
+	named := func(id string) bool { return k.named(id, ids) }
 	numbers := map[int]bool{}
 	v.RouteTables = keep(v.RouteTables, func(t *dataplane.RouteTable) bool {
 		for i := range t.Routes {
@@ -164,9 +162,7 @@ func (k *checker) vpc(in *dataplane.VPC) (dataplane.VPC, bool) {
 		return named(t.ID) && k.ok(t.ID, t.Number >= 1 && t.Number <= 3000, "its number, %d, is not from 1 to 3000", t.Number) &&
 			k.ok(t.ID, once(numbers, t.Number), "another has its number, %d", t.Number)
 	})
-	v.Groups = keep(v.Groups, func(g *dataplane.Group) bool {
-		return named(g.ID) && k.rules(g.ID, g.Ingress) && k.rules(g.ID, g.Egress)
-	})
+	v.Groups = k.groups(v.Groups, ids)
 	v.ACLs = keep(v.ACLs, func(a *dataplane.ACL) bool {
 		return named(a.ID) && k.entries(a.ID, a.Ingress) && k.entries(a.ID, a.Egress)
 	})
@@ -217,6 +213,18 @@ func (k *checker) vpc(in *dataplane.VPC) (dataplane.VPC, bool) {
 		return k.ok(v.ID, a.Private.Is4(), "%s is no address of IPv4", a.Private) && k.public(v.ID, a.Public)
 	})
 	return v, true
+}
+
+// named takes an id within a VPC.
+func (k *checker) named(id string, ids map[string]bool) bool {
+	return k.ok(id, validID(id), "an id has letters, digits and hyphens, 64 at most") && k.ok(id, once(ids, id), "another object has this id")
+}
+
+// groups checks security groups.
+func (k *checker) groups(list []dataplane.Group, ids map[string]bool) []dataplane.Group {
+	return keep(list, func(g *dataplane.Group) bool {
+		return k.named(g.ID, ids) && k.rules(g.ID, g.Ingress) && k.rules(g.ID, g.Egress)
+	})
 }
 
 // rules checks the rules of a security group.

@@ -9,15 +9,17 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/vennel/vennel/dataplane"
 )
 
 // launch has the launcher start and stop the machines that are its own, and says which machines have no network namespace.
-func (h *Host) launch(ctx context.Context, c *dataplane.Config, status *dataplane.Status) map[string]bool {
-	absent := map[string]bool{}
+func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]bool {
+	c, absent := h.config, map[string]bool{}
 	var own []dataplane.Machine
 	for i := range c.Machines {
 		m := &c.Machines[i]
@@ -47,22 +49,22 @@ func (h *Host) launch(ctx context.Context, c *dataplane.Config, status *dataplan
 }
 
 // jobs opens the spaces about which something may have to be done: all that are ours alone, and machines that differ.
-func (h *Host) jobs(ctx context.Context, p *plan) (map[string]*work, error) {
+func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*work, error) {
 	jobs := map[string]*work{}
 	var need []*work
 	for _, s := range p.order {
 		w := &work{space: s, before: h.applied[s.id]}
 		switch {
 		case !s.kind.shared():
-		case s.kind == kindGuest && w.before != nil && w.before.equal(&s.state):
+		case s.kind == kindGuest && w.before.equal(&s.state):
 			continue
 		case s.kind == kindLaunched:
 			ns, err := h.machines.Netns(s.id)
 			if err != nil { // it has ended just now: its interfaces fail, and the next Set knows
-				p.fail(s.id, "%v", err)
+				said.add(s.id, "%v", err)
 				continue
 			}
-			if h.inodes[s.id] == inode(ns) && w.before != nil && w.before.equal(&s.state) {
+			if h.inodes[s.id] == inode(ns) && w.before.equal(&s.state) {
 				if err := ns.Close(); err != nil {
 					return nil, err
 				}
@@ -82,7 +84,7 @@ func (h *Host) jobs(ctx context.Context, p *plan) (map[string]*work, error) {
 	err := parallel(ctx, indexes, func(i int) { errs[i] = h.open(need[i]) })
 	for i, w := range need {
 		if errs[i] != nil {
-			p.fail(w.id, "%v", errs[i])
+			said.add(w.id, "%v", errs[i])
 			continue
 		}
 		if h.inodes[w.id] != w.kernel.inode {
@@ -159,6 +161,16 @@ func (h *Host) done(jobs map[string]*work) {
 	}
 }
 
+// failures says what is not there, by id, and why.
+type failures map[string]string
+
+// add adds a failure. The first reason stays.
+func (f failures) add(id, format string, args ...any) {
+	if f[id] == "" {
+		f[id] = fmt.Sprintf(format, args...)
+	}
+}
+
 // failing takes what went wrong: about which space, with whose object, and why.
 type failing func(w *work, id string, err error)
 
@@ -193,7 +205,7 @@ func (w *work) observe(fail failing) {
 }
 
 // compare says which cables have to be made, and forgets what hung on them.
-func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work) []cable {
+func (h *Host) compare(p *plan, jobs map[string]*work, said failures, fail failing) []cable {
 	wanted := make(map[cable]bool, len(p.cables))
 	for _, c := range p.cables {
 		wanted[c] = true
@@ -205,7 +217,7 @@ func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work
 	}
 	var lost []cable
 	for _, c := range p.cables {
-		if p.failures[c.b.space] != "" && jobs[c.b.space] == nil { // there is nothing to plug it into
+		if said[c.b.space] != "" && jobs[c.b.space] == nil { // there is nothing to plug it into
 			continue
 		}
 		if far, ok := h.plugged(c, jobs); ok {
@@ -217,7 +229,7 @@ func (h *Host) compare(p *plan, jobs map[string]*work, add func(id string) *work
 		for _, e := range []end{c.a, c.b} {
 			w := jobs[e.space]
 			if w == nil {
-				w = add(e.space)
+				w = h.doubted(p, jobs, e.space, fail)
 			}
 			if w != nil {
 				w.have.forget(e.dev)
@@ -284,12 +296,15 @@ func (w *work) retire(fail failing) {
 	for _, l := range want.links {
 		devices[l.Name] = true
 	}
-	for _, l := range slices.Clone(w.have.links) {
-		if devices[l.Name] || w.kind.shared() || !ours.MatchString(l.Name) {
-			continue
+	var extra []string
+	for _, l := range w.have.links {
+		if !devices[l.Name] && !w.kind.shared() && ours.MatchString(l.Name) {
+			extra = append(extra, l.Name)
 		}
-		fail.about(w, l.Name, "removing "+l.Name, w.kernel.deleteLink(l.Name))
-		w.have.forget(l.Name)
+	}
+	fail.about(w, "", "removing links", w.kernel.deleteLinks(extra))
+	for _, dev := range extra {
+		w.have.forget(dev)
 	}
 	for _, n := range missing(w.have.neighbours, want.neighbours) {
 		fail.about(w, n.Dev, "removing a neighbour", w.kernel.deleteNeighbour(n))
@@ -331,7 +346,7 @@ func (w *work) address(fail failing, on func(dev string) bool) {
 }
 
 // plug makes cables.
-func (h *Host) plug(ctx context.Context, p *plan, jobs map[string]*work, lost []cable, fail failing) error {
+func (h *Host) plug(ctx context.Context, jobs map[string]*work, lost []cable, fail failing) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -369,7 +384,7 @@ func (h *Host) plug(ctx context.Context, p *plan, jobs map[string]*work, lost []
 			l := w.wants(e.dev)
 			l.Alias, l.Quick = "", false
 			w.have.links = append(w.have.links, l)
-			w.fresh = true
+			w.fresh = append(w.fresh, e.dev)
 		}
 	}
 	return err
@@ -388,10 +403,10 @@ func (w *work) wants(dev string) link {
 // complete brings links up and adds what leads to them.
 func (w *work) complete(fail failing) {
 	want := &w.state
-	if w.broken || !w.fresh && w.have.state.equal(want) && w.allUp() {
+	if w.broken || len(w.fresh) == 0 && w.have.state.equal(want) && w.allUp() {
 		return
 	}
-	if w.kind.shared() && w.fresh {
+	if w.kind.shared() && len(w.fresh) > 0 {
 		fail.about(w, "", "a setting", w.kernel.set(want.settings))
 	}
 	have := make(map[string]link, len(w.have.links))
@@ -435,25 +450,44 @@ func (w *work) complete(fail failing) {
 	}
 }
 
+// settle waits until what comes through new cables is not lost: the kernel wakes a link some time after its other end is up.
+func (w *work) settle(ctx context.Context, fail failing) {
+	for _, dev := range w.fresh {
+		for deadline := time.Now().Add(settling); ; {
+			ready, err := w.kernel.ready(dev)
+			if err != nil || ready || time.Now().After(deadline) {
+				fail.about(w, dev, dev, err)
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}
+
+// settling is how long a link may take to wake.
+const settling = 2 * time.Second
+
 // allUp says whether every link that should be there is up.
 func (w *work) allUp() bool {
 	return !slices.ContainsFunc(w.state.links, func(l link) bool { return !w.have.up[l.Name] })
 }
 
 // release lets machines go on whose network is complete.
-func (h *Host) release(p *plan, status *dataplane.Status) {
+func (h *Host) release(p *plan, said failures) {
 	for _, s := range p.order {
 		if s.kind != kindLaunched || h.released[s.id] == h.inodes[s.id] {
 			continue
 		}
 		if h.applied[s.id] == nil {
-			if status.Failures[s.id] == "" {
-				status.Failures[s.id] = "its network is not complete"
-			}
+			said.add(s.id, "its network is not complete")
 			continue
 		}
 		if err := h.machines.Release(s.id); err != nil {
-			status.Failures[s.id] = err.Error()
+			said.add(s.id, "%v", err)
 			continue
 		}
 		h.released[s.id] = h.inodes[s.id]
@@ -462,6 +496,9 @@ func (h *Host) release(p *plan, status *dataplane.Status) {
 
 // sweep removes the namespaces that should not be there.
 func (h *Host) sweep(p *plan) error {
+	if h.swept && h.plan == p {
+		return nil
+	}
 	if h.swept && h.plan != nil && len(h.plan.spaces) == len(p.spaces) {
 		same := true
 		for id, s := range p.spaces {
@@ -476,11 +513,7 @@ func (h *Host) sweep(p *plan) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if s := p.spaces[id]; s == nil || s.kind == kindLaunched {
-			err = errors.Join(err, h.discard(id))
-		}
-	}
+	err = h.discard(slices.DeleteFunc(ids, func(id string) bool { s := p.spaces[id]; return s != nil && s.kind != kindLaunched }))
 	for id := range h.inodes {
 		if p.spaces[id] == nil {
 			delete(h.inodes, id)
@@ -494,27 +527,57 @@ func (h *Host) sweep(p *plan) error {
 	return err
 }
 
-// discard removes a namespace: the cables in it first, because the kernel would take its time over them.
-func (h *Host) discard(id string) error {
-	k := h.kernels[id]
-	if k == nil {
+// discard removes namespaces: first the cables in them, because the kernel would take its time over them. Those of VPCs come
+// first, in which many cables end, and which the ids put last.
+func (h *Host) discard(ids []string) error {
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	var failed error
+	var rest []string
+	for _, id := range ids {
+		k := h.kernels[id]
+		if k == nil {
+			rest = append(rest, id)
+			continue
+		}
+		delete(h.kernels, id)
+		failed = errors.Join(failed, k.unplug(), k.close())
+	}
+	for _, id := range rest {
 		ns, err := h.names.open(id)
 		if errors.Is(err, fs.ErrNotExist) {
-			return h.names.remove(id)
+			continue
 		}
 		if err != nil {
-			return err
+			failed = errors.Join(failed, err)
+			continue
 		}
-		if k, err = openKernel(ns, &h.changes); err != nil {
-			return errors.Join(err, ns.Close())
+		k, err := openKernel(ns, &h.changes)
+		if err != nil {
+			failed = errors.Join(failed, err, ns.Close())
+			continue
 		}
+		failed = errors.Join(failed, k.unplug(), k.close())
 	}
-	delete(h.kernels, id)
+	var g errgroup.Group
+	g.SetLimit(unmounts)
+	for _, id := range ids {
+		g.Go(func() error { return h.names.remove(id) })
+	}
+	return errors.Join(failed, g.Wait())
+}
+
+// unmounts is how many names are removed at once: each waits for the whole machine, and does nothing meanwhile.
+const unmounts = 32
+
+// unplug deletes the cables that end in a namespace.
+func (k *kernel) unplug() error {
 	links, err := dump(k.handle.LinkList)
+	var names []string
 	for _, l := range links {
 		if l.Type() == "veth" {
-			err = errors.Join(err, k.deleteLink(l.Attrs().Name))
+			names = append(names, l.Attrs().Name)
 		}
 	}
-	return errors.Join(err, k.close(), h.names.remove(id))
+	return errors.Join(err, k.deleteLinks(names))
 }

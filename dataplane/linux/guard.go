@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -20,6 +21,8 @@ import (
 type filter struct {
 	conn       *nft.Conn
 	current    atomic.Pointer[nft.Table] // a VPC's
+	vpc        *dataplane.VPC            // that it is of
+	beside     []nft.Link                // and what is beside that
 	text       string                    // another's
 	generation uint32                    // of the kernel's, when that was put there
 }
@@ -37,8 +40,9 @@ func (h *Host) guard(ctx context.Context, w *work, fail failing) {
 	var err error
 	switch w.kind {
 	case kindVPC:
-		table := nft.New(w.vpc, w.beside)
-		err = w.kernel.filter.set(ctx, w, table, "")
+		f := &w.kernel.filter
+		err = f.set(ctx, w, f.plan(w.space), "")
+		f.vpc, f.beside = w.vpc, w.beside
 	case kindNAT, kindSite:
 		err = w.kernel.filter.set(ctx, w, nil, w.text)
 	case kindInternet, kindGuest, kindLaunched:
@@ -49,6 +53,24 @@ func (h *Host) guard(ctx context.Context, w *work, fail failing) {
 	}
 }
 
+// plan is the table of a VPC. What is the same as last time is not thought about again.
+func (f *filter) plan(s *space) *nft.Table {
+	if t := f.current.Load(); t != nil && slices.EqualFunc(f.beside, s.beside, sameLink) {
+		if f.vpc == s.vpc {
+			return t
+		}
+		if f.vpc == s.old {
+			if t, ok := t.Regroup(s.old, s.vpc); ok {
+				return t
+			}
+		}
+	}
+	return nft.New(s.vpc, s.beside)
+}
+
+// sameLink says whether two links are the same.
+func sameLink(a, b nft.Link) bool { return a.Device == b.Device && slices.Equal(a.CIDRs, b.CIDRs) }
+
 // set puts a table or text into the kernel, unless it is there already and nobody has changed anything since. After a start
 // nobody knows whether somebody has: what is there is replaced, and that is no change when its marker is the right one.
 func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string) (err error) {
@@ -57,19 +79,23 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 			return err
 		}
 	}
-	if w.doubt {
-		generation, err := f.conn.Generation()
-		if err != nil {
-			return err
-		}
-		if generation != f.generation {
-			f.current.Store(nil)
-			f.text = ""
-		}
+	is := func() bool {
+		old := f.current.Load()
+		return table != nil && old != nil && old.Revision() == table.Revision() || table == nil && f.text == text
 	}
-	old := f.current.Load()
+	if is() && !w.doubt {
+		return nil
+	}
+	generation, err := f.conn.Generation()
+	if err != nil {
+		return err
+	}
+	if generation != f.generation { // somebody else has been here
+		f.current.Store(nil)
+		f.text = ""
+	}
 	switch {
-	case table != nil && old != nil && old.Revision() == table.Revision(), table == nil && f.text == text:
+	case is():
 		return nil
 	case table != nil:
 		revision := ""
@@ -79,7 +105,7 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 		if err != nil || revision != table.Revision() {
 			w.kernel.changes.Add(1)
 		}
-		err = f.conn.Apply(ctx, old, table)
+		err = f.conn.Apply(ctx, f.current.Load(), table)
 	default:
 		if f.generation != 0 || !loaded(ctx, w.kernel.ns, text) {
 			w.kernel.changes.Add(1)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,4 +196,22 @@ func (l *lab) ping(from, to string, wait time.Duration) bool {
 		}
 	})
 	return answered
+}
+
+// leaks says how many packets to an address of the internet have come there from a guest's private address.
+func (l *lab) leaks(from, to string) int {
+	l.t.Helper()
+	read := func() int {
+		fields := strings.Fields(l.run("internet", "nft", "list chain ip leaks in"))
+		i := slices.Index(fields, "packets")
+		n, err := strconv.Atoi(fields[i+1])
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return n
+	}
+	l.run("internet", "nft", "table ip leaks { chain in { type filter hook prerouting priority -300; ip saddr 10.0.0.0/8 counter; }; }")
+	defer l.run("internet", "nft", "delete table ip leaks")
+	l.probe(from, "tcp", to+":443", silence)
+	return read()
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/vennel/vennel/dataplane/linux/netns"
@@ -242,6 +243,37 @@ func (k *kernel) deleteLink(name string) error {
 	return err
 }
 
+// doomed is the group of links that are about to be deleted.
+const doomed = 0x76e6
+
+// deleteLinks deletes links together: the kernel waits once for all.
+func (k *kernel) deleteLinks(names []string) error {
+	if len(names) < 2 {
+		for _, name := range names {
+			return k.deleteLink(name)
+		}
+		return nil
+	}
+	for _, name := range names {
+		i, err := k.index(name)
+		if err == nil {
+			err = k.handle.LinkSetGroup(attrs(i), doomed)
+		}
+		if gone(err) != nil {
+			return err
+		}
+		k.remember(name, 0)
+	}
+	k.changes.Add(1)
+	return gone(netns.Do(k.ns, func() error {
+		req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(doomed)))
+		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	}))
+}
+
 // makeCable makes a pair of virtual Ethernet devices, each born in its own namespace, down.
 func makeCable(a, b *kernel, la, lb link) (far, error) {
 	attrs := netlink.NewLinkAttrs()
@@ -309,6 +341,19 @@ func (k *kernel) up(name string) error {
 		return err
 	}
 	return k.handle.LinkSetUp(attrs(i))
+}
+
+// ready says whether a link carries packets. Being asked wakes it, in newer kernels.
+func (k *kernel) ready(name string) (bool, error) {
+	i, err := k.index(name)
+	if err != nil {
+		return false, err
+	}
+	l, err := k.handle.LinkByIndex(i)
+	if err != nil {
+		return false, err
+	}
+	return l.Attrs().OperState == netlink.OperUp, nil
 }
 
 // addAddress adds an address to a link.

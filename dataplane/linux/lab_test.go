@@ -337,7 +337,13 @@ func (l *lab) expect(checks ...check) {
 }
 
 // failing tries expectations all at once and gives those that fail, in order.
-func (l *lab) failing(checks ...check) []string {
+func (l *lab) failing(checks ...check) []string { return l.try(patience, checks) }
+
+// hasty is failing for expectations that are to fail: nobody waits long for what should come.
+func (l *lab) hasty(checks ...check) []string { return l.try(silence, checks) }
+
+// try tries expectations, and waits so long for what should come.
+func (l *lab) try(long time.Duration, checks []check) []string {
 	results := make([]string, len(checks))
 	var wait sync.WaitGroup
 	turn := make(chan struct{}, 64)
@@ -349,11 +355,11 @@ func (l *lab) failing(checks ...check) []string {
 			if !ok {
 				network, to = "tcp", c.to
 			}
-			long := patience
+			wait := long
 			if c.want == timeout {
-				long = silence
+				wait = silence
 			}
-			if got := l.probe(c.from, network, to, long); got != c.want {
+			if got := l.probe(c.from, network, to, wait); got != c.want {
 				results[i] = fmt.Sprintf("%s: from %s to %s: %q, want %q", c.name, c.from, c.to, got, c.want)
 			}
 		})

@@ -38,6 +38,7 @@ func (l *lab) again() {
 
 // TestAdopt starts a second Host where a first has ended: it changes nothing, and connections go on.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, world())
 	lines := map[string]*line{
 		"between instances": l.call("i-a1", "10.10.2.10:7000"), "over peering": l.call("i-b1", "10.10.1.10:7000"),
@@ -79,6 +80,7 @@ func TestAdopt(t *testing.T) {
 
 // TestDrift lets others change what is ours while the Host runs.
 func TestDrift(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, world())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -170,6 +172,7 @@ func names(t *testing.T, o linux.Options) []string {
 
 // TestRemove leaves nothing of a Host, and everything of another.
 func TestRemove(t *testing.T) {
+	t.Parallel()
 	other := newLab(t, world())
 	c := world()
 	l := newLab(t, c)
@@ -268,6 +271,7 @@ func keep[T any](list []T, chosen func() bool) []T {
 
 // TestKill kills a program that sets, at random points: whatever it leaves, one Set makes it right.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if os.Getenv("VENNEL_SOAK") == "1" {
 		rounds = 100

@@ -59,7 +59,8 @@ type Host struct {
 	closed    bool
 	config    *dataplane.Config  // that was set last, without the machines that are to end
 	leaving   []string           // those
-	plan      *plan              // of it
+	memory    *memory            // of the one that was planned last
+	plan      *plan              // that was made true last
 	swept     bool               // nothing of ours is there that should not be
 	launching bool               // there are machines with a process
 	kernels   map[string]*kernel // of the spaces that are ours alone
@@ -146,18 +147,19 @@ type work struct {
 	have   *seen // what is there, and as work goes on, what is left of it
 	broken bool  // its packet filter is not what it should be: nothing new is let in
 	failed bool
-	fresh  bool // a cable of it has just been made
+	fresh  []string // links that have just been made
 }
 
 // converge makes the Config that was set last true.
 func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
-	c := h.config
 	status := dataplane.Status{Failures: map[string]string{}, Machines: map[string]dataplane.MachineStatus{}}
-	p := newPlan(c, h.launch(ctx, c, &status))
+	p := h.think(h.launch(ctx, &status))
 	if err := ctx.Err(); err != nil {
 		return status, err
 	}
-	jobs, err := h.jobs(ctx, p)
+	maps.Copy(status.Failures, p.failures)
+	said := failures(status.Failures)
+	jobs, err := h.jobs(ctx, p, said)
 	defer func() { h.done(jobs) }()
 	if err != nil {
 		return status, err
@@ -167,24 +169,31 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		w.failed = true
-		p.fail(id, "%v", err)
+		said.add(id, "%v", err)
 	})
-	h.closeSockets(c)
+	sockets := p.config.Sockets()
+	h.closeSockets(sockets)
 	each := func(do func(*work)) error { return parallel(ctx, slices.Collect(maps.Values(jobs)), do) }
 	if err := each(func(w *work) { w.observe(fail) }); err != nil {
 		return status, err
 	}
-	lost := h.compare(p, jobs, func(id string) *work { return h.doubted(p, jobs, id, fail) })
+	var lost []cable
+	if p != h.plan || h.doubtful(jobs) {
+		lost = h.compare(p, jobs, said, fail)
+	}
 	if err := each(func(w *work) { w.retire(fail) }); err != nil {
 		return status, err
 	}
 	if err := each(func(w *work) { w.found(fail); h.guard(ctx, w, fail) }); err != nil {
 		return status, err
 	}
-	if err := h.plug(ctx, p, jobs, lost, fail); err != nil {
+	if err := h.plug(ctx, jobs, lost, fail); err != nil {
 		return status, err
 	}
 	if err := each(func(w *work) { w.complete(fail) }); err != nil {
+		return status, err
+	}
+	if err := each(func(w *work) { w.settle(ctx, fail) }); err != nil {
 		return status, err
 	}
 	for id, w := range jobs {
@@ -196,10 +205,36 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 		return status, err
 	}
 	h.plan = p
-	h.openSockets(c, p)
-	maps.Copy(status.Failures, p.failures)
-	h.release(p, &status)
+	h.openSockets(sockets, said)
+	h.release(p, said)
 	return status, nil
+}
+
+// think plans the Config that was set last; when only groups are different from before, it changes the plan.
+func (h *Host) think(absent map[string]bool) *plan {
+	if m := h.memory; m != nil {
+		if groups, ok := m.same(h.config, absent); ok {
+			for _, i := range groups {
+				was := m.config.VPCs[i].Groups
+				m.config.VPCs[i].Groups = cloneGroups(h.config.VPCs[i].Groups)
+				m.plan.regroup(&m.config.VPCs[i], was)
+			}
+			return m.plan
+		}
+	}
+	c := clone(h.config)
+	h.memory = &memory{c, absent, newPlan(c, absent)}
+	return h.memory.plan
+}
+
+// doubtful says whether it is in doubt what is in some space.
+func (h *Host) doubtful(jobs map[string]*work) bool {
+	for _, w := range jobs {
+		if w.doubt {
+			return true
+		}
+	}
+	return false
 }
 
 // parallel does something for every element, a few at a time. It ends early when the context does, between two elements.

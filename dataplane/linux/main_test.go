@@ -2,6 +2,7 @@ package linux_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,10 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(helper) {
 	case "set":
 		setForever()
+	}
+	// Tests wait more than they work.
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		panic(err)
 	}
 	netnstest.Main(m)
 }
@@ -59,6 +64,7 @@ func TestRootless(t *testing.T) {
 	if os.Getenv(rootless) != "" {
 		t.Skip("it is running")
 	}
+	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestConformance|TestAdopt|TestDrift)$", "-test.v=true")
 	cmd.Env = append(os.Environ(), rootless+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -3,7 +3,6 @@ package linux
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -143,6 +142,7 @@ type space struct {
 	state  state
 	text   string            // the packet filter's rules, of a NAT gateway and a site
 	vpc    *dataplane.VPC    // of a VPC's
+	old    *dataplane.VPC    // what it was before its groups changed, and nothing else
 	blame  map[string]string // whose a link is, by its name
 	beside []nft.Link        // of a VPC's: peerings and tunnels
 }
@@ -155,10 +155,11 @@ type cable struct{ a, b end }
 
 // plan is what a Config comes to in the kernel. Failures has what cannot be, by the id of the object.
 type plan struct {
+	config   *dataplane.Config // without what cannot be
 	spaces   map[string]*space
 	order    []*space // VPCs first
 	cables   []cable
-	failures map[string]string
+	failures failures
 }
 
 // router are the settings of every namespace that forwards packets.
@@ -194,8 +195,9 @@ var usual = []rule{
 
 // newPlan says what a Config comes to. Machines that are absent have no network namespace.
 func newPlan(c *dataplane.Config, absent map[string]bool) *plan {
-	p := &plan{spaces: map[string]*space{}, failures: map[string]string{}}
+	p := &plan{spaces: map[string]*space{}, failures: failures{}}
 	c = p.check(c)
+	p.config = c
 	machines := map[string]*dataplane.Machine{}
 	for i := range c.VPCs {
 		p.add(&space{id: c.VPCs[i].ID, kind: kindVPC, vpc: &c.VPCs[i]}).state.settings = router
@@ -236,19 +238,27 @@ func newPlan(c *dataplane.Config, absent map[string]bool) *plan {
 	return p
 }
 
+// regroup changes the groups of a VPC to those that it has now.
+func (p *plan) regroup(v *dataplane.VPC, was []dataplane.Group) {
+	for i := range was {
+		delete(p.failures, was[i].ID)
+	}
+	s := p.spaces[v.ID]
+	if s == nil {
+		return
+	}
+	k := &checker{plan: p}
+	next := *s.vpc
+	next.Groups = k.groups(v.Groups, map[string]bool{})
+	s.old, s.vpc = s.vpc, &next
+}
+
 // add adds a space.
 func (p *plan) add(s *space) *space {
 	s.blame = map[string]string{}
 	p.spaces[s.id] = s
 	p.order = append(p.order, s)
 	return s
-}
-
-// fail says why an object is not there. The first reason stays.
-func (p *plan) fail(id, format string, args ...any) {
-	if p.failures[id] == "" {
-		p.failures[id] = fmt.Sprintf(format, args...)
-	}
 }
 
 // loopback wants the loopback up.
@@ -388,7 +398,7 @@ func (p *plan) connect(v *dataplane.VPC, n *dataplane.Interface, subnet *datapla
 func (p *plan) peering(g *dataplane.Peering) {
 	a, b := p.spaces[g.A], p.spaces[g.B]
 	if a == nil || b == nil || a.vpc == nil || b.vpc == nil {
-		p.fail(g.ID, "it joins %s and %s, and this host does not carry both", g.A, g.B)
+		p.failures.add(g.ID, "it joins %s and %s, and this host does not carry both", g.A, g.B)
 		return
 	}
 	dev := nft.PeeringDevice(g.Number)
@@ -422,11 +432,11 @@ func (p *plan) site(c *dataplane.Config, site *dataplane.Site, machines map[stri
 		}
 		v := p.spaces[t.VPC]
 		if v == nil || v.vpc == nil {
-			p.fail(t.ID, "it leads to %s, which this host does not carry", t.VPC)
+			p.failures.add(t.ID, "it leads to %s, which this host does not carry", t.VPC)
 			continue
 		}
 		if slices.ContainsFunc(v.vpc.CIDRs, func(r netip.Prefix) bool { return s.routed(r) }) {
-			p.fail(t.ID, "%s has a route to the ranges of %s already", site.ID, t.VPC)
+			p.failures.add(t.ID, "%s has a route to the ranges of %s already", site.ID, t.VPC)
 			continue
 		}
 		dev := nft.TunnelDevice(t.Number)

@@ -239,10 +239,7 @@ func (h *Host) Remove(ctx context.Context) error {
 		delete(h.sockets, at)
 	}
 	ids, err := h.names.list()
-	failed = errors.Join(failed, err)
-	for _, id := range ids {
-		failed = errors.Join(failed, h.discard(id))
-	}
+	failed = errors.Join(failed, err, h.discard(ids))
 	if h.o.Names != folder { // it is ours, and empty unless somebody else has put something there
 		failed = errors.Join(failed, os.Remove(h.o.Names))
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -26,6 +25,9 @@ type socket struct {
 // backlog is how many connections wait on a socket while nobody accepts.
 const backlog = 4096
 
+// packets is how many bytes wait on a UDP socket: what a few instances may send at once must not crowd out another's question.
+const packets = 4 << 20
+
 // spaceOf is the id of the namespace that a socket is in.
 func spaceOf(s dataplane.Socket) string {
 	if s.VPC == "" {
@@ -35,10 +37,13 @@ func spaceOf(s dataplane.Socket) string {
 }
 
 // closeSockets closes the sockets that should not be there.
-func (h *Host) closeSockets(c *dataplane.Config) {
-	wanted := c.Sockets()
+func (h *Host) closeSockets(list []dataplane.Socket) {
+	wanted := make(map[dataplane.Socket]bool, len(list))
+	for _, at := range list {
+		wanted[at] = true
+	}
 	for at, s := range h.sockets {
-		if slices.Contains(wanted, at) && s.inode == h.inodes[spaceOf(at)] {
+		if wanted[at] && s.inode == h.inodes[spaceOf(at)] {
 			continue
 		}
 		if err := s.file.Close(); err != nil {
@@ -49,15 +54,15 @@ func (h *Host) closeSockets(c *dataplane.Config) {
 }
 
 // openSockets opens the sockets that are missing. The address of one that cannot be opened has failed.
-func (h *Host) openSockets(c *dataplane.Config, p *plan) {
-	for _, at := range c.Sockets() {
+func (h *Host) openSockets(list []dataplane.Socket, said failures) {
+	for _, at := range list {
 		k := h.kernels[spaceOf(at)]
 		if h.sockets[at] != nil || k == nil {
 			continue
 		}
 		f, err := listen(k.ns, at)
 		if err != nil {
-			p.fail(spaceOf(at), "the %s socket on %s %s: %v", at.Role, at.Network, at.Address, err)
+			said.add(spaceOf(at), "the %s socket on %s %s: %v", at.Role, at.Network, at.Address, err)
 			continue
 		}
 		h.sockets[at] = &socket{f, k.inode}
@@ -84,6 +89,11 @@ func listen(ns *os.File, at dataplane.Socket) (*os.File, error) {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 	if at.Role == dataplane.Front {
 		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1))
+	}
+	if kind == unix.SOCK_DGRAM {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, packets) != nil { // rootless, as many as the system lets anybody have
+			err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, packets))
+		}
 	}
 	if err == nil {
 		err = unix.Bind(fd, sockaddr(at.Address))

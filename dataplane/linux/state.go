@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// equal says whether two states are the same, in the same order.
+// equal says whether two states are the same, in the same order. None is like no other.
 func (s *state) equal(o *state) bool {
-	return slices.Equal(s.links, o.links) && slices.Equal(s.addresses, o.addresses) && slices.Equal(s.neighbours, o.neighbours) &&
+	return s == o || s != nil && o != nil && slices.Equal(s.links, o.links) && slices.Equal(s.addresses, o.addresses) && slices.Equal(s.neighbours, o.neighbours) &&
 		slices.Equal(s.rules, o.rules) && slices.Equal(s.routes, o.routes) && slices.Equal(s.settings, o.settings)
 }
 

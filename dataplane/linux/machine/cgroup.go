@@ -77,9 +77,9 @@ func (l *Launcher) findGroups() ([]hierarchy, error) {
 			break
 		}
 	}
-	if len(missing) > 0 {
-		l.degraded = append(l.degraded, strings.TrimSuffix(fmt.Sprintf("nothing limits their %s: there is no cgroup to do it with; %v",
-			strings.Join(missing, " and "), errors.Join(errs...)), "; <nil>"))
+	for _, c := range missing {
+		what := map[string]string{"pids": "the processes of each of their users are counted, not all together", "memory": "nothing limits their memory"}[c]
+		l.degraded = append(l.degraded, fmt.Sprintf("%s: there is no cgroup to do it with (%v)", what, errors.Join(errs...)))
 	}
 	return list, nil
 }
@@ -140,7 +140,7 @@ func cgroupMounts() []hierarchy {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer shut(f)
 	var first, unified []hierarchy
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
@@ -216,6 +216,7 @@ func pidsOf(m *dataplane.Machine) int {
 // sweep removes the cgroups of a machine that has ended. The last of its processes may need a moment to be gone from them.
 func (l *Launcher) sweep(g *guest) {
 	for _, folder := range g.run.Groups {
+		above := filepath.Dir(folder)
 		err := os.Remove(folder)
 		for range 100 {
 			if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -226,6 +227,9 @@ func (l *Launcher) sweep(g *guest) {
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.Log.Warn("a cgroup cannot be removed", "machine", g.id, "error", err)
+		}
+		if !slices.ContainsFunc(l.groups, func(h hierarchy) bool { return h.folder == above }) {
+			_ = os.Remove(above) // of a Launcher that was somewhere else; there may be more in it
 		}
 	}
 	g.run.Groups = nil

@@ -77,7 +77,7 @@ func Exec(ctx context.Context, dir, id string, c ExecConfig) (int, error) {
 				return 0, err
 			}
 			if answer.Error != "" {
-				return 0, errors.New(answer.Error)
+				return 0, errors.New(printable(answer.Error))
 			}
 			return answer.Exit, nil
 		default:

@@ -49,7 +49,7 @@ func TestExec(t *testing.T) {
 		{"a child that stays", ExecConfig{Argv: []string{"sh", "-c", "sleep 100 & echo done"}}, "done\n", "", 0, ""},
 		{"streams that block", ExecConfig{Argv: []string{"sh", "-c", "cat /proc/$$/fdinfo/0 /proc/$$/fdinfo/1 /proc/$$/fdinfo/2 | grep flags | xargs"}}, "flags: 00 flags: 01 flags: 01\n", "", 0, ""},
 		{"a child that reads nothing", ExecConfig{Argv: []string{"sh", "-c", "sleep 100 & echo done"}, Stdin: strings.NewReader(strings.Repeat("x", 1<<20))}, "done\n", "", 0, ""},
-		{"no descriptors but three", ExecConfig{Argv: []string{"sh", "-c", "ls /proc/$$/fd | xargs"}}, "0 1 2\n", "", 0, ""},
+		{"no descriptors but three, and that of the folder", ExecConfig{Argv: []string{"ls", "/proc/self/fd"}}, "0\n1\n2\n3\n", "", 0, ""},
 	} {
 		stdout, stderr, exit, err := run(c.config)
 		said := ""
@@ -169,7 +169,7 @@ func TestExecTerminal(t *testing.T) {
 		said string
 	}{
 		{nil, "tty; stty size\n", "/dev/pts/0\r\n24 80\r\n"},
-		{func() { resize <- Size{50, 132} }, "until stty size | grep 132; do sleep 0.1; done\n", "\r\n50 132\r\n"},
+		{func() { resize <- Size{50, 132} }, "until stty size | grep 132; do sleep 0.1; done\n", "50 132\r\n"},
 		{nil, "sh -c 'echo g\"\"o; exec sleep 1000'\n", "go\r\n"},
 		{nil, "\x03", "^C"},
 		{nil, "echo af''ter $TERM\n", "after xterm\r\n"},
@@ -243,7 +243,7 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	control.Close()
+	shut(control)
 	defer listener.Close()
 	for _, answer := range append(garbage, []byte("x\x00\x00\x00\x02[]"), []byte("1\xff\xff\xff\xff"), []byte("1\x00\x00\x00\x01a")) {
 		var work sync.WaitGroup
@@ -298,7 +298,7 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer shut(f)
 	c, err := newConsole(f)
 	if err != nil {
 		t.Fatal(err)

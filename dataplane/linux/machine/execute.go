@@ -261,7 +261,7 @@ func (s *streams) files() []uintptr {
 // closeInside leaves the command's ends to it.
 func (s *streams) closeInside() {
 	for _, f := range s.inside {
-		f.Close()
+		shut(f)
 	}
 	s.inside = nil
 }
@@ -270,10 +270,10 @@ func (s *streams) closeInside() {
 func (s *streams) close() {
 	s.closeInside()
 	if s.in != nil {
-		s.in.Close()
+		shut(s.in)
 	}
 	for _, f := range s.out {
-		f.Close()
+		shut(f)
 	}
 }
 
@@ -299,7 +299,7 @@ func (s *streams) feed(conn io.Reader) {
 			_, err := s.in.Write([]byte{4}) // Ctrl-D, as nothing closes a terminal's input alone
 			open = err == nil
 		default:
-			s.in.Close()
+			shut(s.in)
 			open = false
 		}
 	}
@@ -311,7 +311,7 @@ func (s *streams) copy(f *os.File, kind byte, out *frames) {
 	for {
 		n, err := f.Read(buffer)
 		if n > 0 && out.write(kind, buffer[:n]) != nil {
-			f.Close() // nobody listens: the command learns it from its next write
+			shut(f) // nobody listens: the command learns it from its next write
 			return
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -386,7 +386,7 @@ func openTerminal(uid int, size Size) (master, slave *os.File, err error) {
 	master = os.NewFile(uintptr(fd), "ptmx")
 	defer func() {
 		if err != nil {
-			master.Close()
+			shut(master)
 		}
 	}()
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
@@ -406,7 +406,7 @@ func openTerminal(uid int, size Size) (master, slave *os.File, err error) {
 		return nil, nil, err
 	}
 	if err = slave.Chown(uid, -1); err != nil {
-		slave.Close()
+		shut(slave)
 		return nil, nil, err
 	}
 	return master, slave, nil

@@ -50,13 +50,14 @@ func Init() {
 
 // first is the life of a first process.
 func first() int {
+	unix.Umask(0o022)
 	runtime.GOMAXPROCS(2) // however large the host is: see spareThreads
 	files := map[int]*os.File{}
 	for _, fd := range []int{controlFile, bootFile, consoleFile, stateFile, selfFile} {
 		unix.CloseOnExec(fd)
 		files[fd] = os.NewFile(uintptr(fd), "given")
 	}
-	files[selfFile].Close()
+	shut(files[selfFile])
 	if err := closeInherited(); err != nil {
 		return 1
 	}
@@ -64,7 +65,7 @@ func first() int {
 	if err != nil {
 		return 1
 	}
-	files[bootFile].Close()
+	shut(files[bootFile])
 	var b boot
 	if err := readMessage(conn, &b); err != nil {
 		return 1 // whoever started us is gone, and nobody knows of us
@@ -78,7 +79,7 @@ func first() int {
 		released: make(chan struct{}), end: make(chan string, 1), empty: make(chan struct{}, 1), commands: make(chan struct{}, maxCommands),
 	}
 	listener, err := net.FileListener(files[controlFile])
-	files[controlFile].Close()
+	shut(files[controlFile])
 	if err == nil {
 		err = f.up()
 	}
@@ -112,7 +113,7 @@ func closeInherited() error {
 			continue
 		}
 		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
+			shutFD(fd)
 		}
 	}
 	return nil
@@ -158,9 +159,11 @@ func (o *one) up() error {
 	if err := loopback(); err != nil {
 		return fmt.Errorf("lo: %w", err)
 	}
-	unix.Umask(0o022)
 	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {
 		return err
+	}
+	if err := refuse(); err != nil {
+		o.console.say("no system call is refused: %v", err)
 	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -168,7 +171,13 @@ func (o *one) up() error {
 	}
 	o.console.say("Linux version %s", unix.ByteSliceToString(name.Release[:]))
 	o.console.say("%s: machine %s, boot %d", o.boot.Machine.Name, o.boot.Machine.ID, o.boot.Machine.Boot)
-	return threads()
+	if err := threads(); err != nil {
+		return err
+	}
+	if n := uint64(o.boot.Nproc); n > 0 {
+		return unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n})
+	}
+	return nil
 }
 
 // threads makes the runtime start as many threads as it may ever need, and keep them.
@@ -203,7 +212,7 @@ func loopback() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer shutFD(fd)
 	request, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
@@ -246,7 +255,7 @@ func (o *one) down(how string) {
 	o.console.say("going down: %s", how)
 	_ = unix.Kill(-1, unix.SIGTERM)
 	_ = unix.Kill(-1, unix.SIGCONT)
-	late := time.After(grace)
+	again, late := time.After(grace/4), time.After(grace)
 	for waiting := true; waiting; {
 		err := unix.Kill(-1, 0)
 		if errors.Is(err, unix.ESRCH) {
@@ -254,6 +263,8 @@ func (o *one) down(how string) {
 		}
 		select {
 		case <-o.empty:
+		case <-again: // one that was a copy of a shell when it heard it may have become another program since
+			_ = unix.Kill(-1, unix.SIGTERM)
 		case <-late:
 			o.console.say("some processes did not end by themselves")
 			waiting = false
@@ -347,7 +358,7 @@ func (o *one) run(ctx context.Context) {
 		o.stop(err.Error())
 		return
 	}
-	defer null.Close()
+	defer shut(null)
 	out := o.stdout.Fd()
 	_, end, err := o.start(m.Init, &syscall.ProcAttr{
 		Dir:   "/",
@@ -381,7 +392,7 @@ func (o *one) initctl(ctx context.Context) {
 		o.console.say("no reboots from inside: %v", err)
 		return
 	}
-	defer f.Close()
+	defer shut(f)
 	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var timer *time.Timer

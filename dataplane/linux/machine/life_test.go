@@ -28,14 +28,22 @@ func sleeper(id string) dataplane.Machine {
 	return dataplane.Machine{ID: id, Name: id, Init: []string{"sleep", "1000"}}
 }
 
-// hostMounts counts the mounts of this process.
-func hostMounts(t *testing.T) int {
+// processOf is the first process of a machine.
+func processOf(l *Launcher, id string) process {
+	g := l.guests[id]
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.run.Process
+}
+
+// hostMounts counts the mounts of this process that have to do with a folder.
+func hostMounts(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Count(string(text), "\n")
+	return strings.Count(string(text), dir)
 }
 
 // TestDisk keeps a disk through everything but Delete.
@@ -51,7 +59,7 @@ func TestDisk(t *testing.T) {
 		want(t, l, "i-1", "cmp /etc/machine-id /root/id; ls /tmp | wc -l; touch /tmp/x", "0")
 	}
 	same()
-	first := l.guests["i-1"].run.Process
+	first := processOf(l, "i-1")
 
 	stopped := m
 	stopped.Stopped = true
@@ -66,18 +74,18 @@ func TestDisk(t *testing.T) {
 	}
 	up(t, l, m)
 	same()
-	if l.guests["i-1"].run.Process == first {
+	if processOf(l, "i-1") == first {
 		t.Error("it is still the same process")
 	}
-	second := l.guests["i-1"].run.Process
+	second := processOf(l, "i-1")
 	up(t, l, m)
-	if l.guests["i-1"].run.Process != second {
+	if processOf(l, "i-1") != second {
 		t.Error("a Set of what is true has started it again")
 	}
 	m.Boot++
 	up(t, l, m)
 	same()
-	if l.guests["i-1"].run.Process == second {
+	if processOf(l, "i-1") == second {
 		t.Error("another Boot has not booted it")
 	}
 	if s := set(t, l); len(s) != 0 {
@@ -109,7 +117,7 @@ func TestPaused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ns.Close()
+	defer shut(ns)
 	inside, _ := sh(t, l, "i-1", "stat -Lc %i /proc/1/ns/net")
 	var have unix.Stat_t
 	if err := unix.Fstat(int(ns.Fd()), &have); err != nil || fmt.Sprint(have.Ino) != inside {
@@ -131,13 +139,15 @@ func TestConfigure(t *testing.T) {
 	l := newLauncher(t)
 	m := sleeper("i-1")
 	up(t, l, m)
-	process := l.guests["i-1"].run.Process
+	process := processOf(l, "i-1")
 	m.Name, m.Nameservers, m.Search = "other.example", []netip.Addr{netip.MustParseAddr("10.0.0.2"), dataplane.DNSAddress}, []string{"example", "test"}
 	m.Pids = 77
 	up(t, l, m)
+	m.Nameservers[0] = netip.MustParseAddr("10.0.0.3") // the caller's value is the caller's
+	up(t, l, m)
 	want(t, l, "i-1", "cat /etc/resolv.conf; hostname; cat /etc/hostname; getent hosts other | xargs",
-		"search example test\nnameserver 10.0.0.2\nnameserver 169.254.169.253\nother.example\nother.example\n127.0.1.1 other.example other")
-	if l.guests["i-1"].run.Process != process {
+		"search example test\nnameserver 10.0.0.3\nnameserver 169.254.169.253\nother.example\nother.example\n127.0.1.1 other.example other")
+	if processOf(l, "i-1") != process {
 		t.Error("it was started again")
 	}
 	for _, h := range l.groups {
@@ -232,7 +242,7 @@ func TestKilled(t *testing.T) {
 	m := dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "sleep 1000 & setsid sleep 1001 & sleep 1002"}}
 	up(t, l, m)
 	eventually(t, "it runs", func() bool { return len(peopled(t, l.Base)) == 5 })
-	if err := unix.Kill(l.guests["i-1"].run.Process.Pid, unix.SIGKILL); err != nil {
+	if err := unix.Kill(processOf(l, "i-1").Pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-l.Wake()
@@ -289,7 +299,7 @@ func TestReboot(t *testing.T) {
 				continue
 			}
 		}
-		process := l.guests["i-1"].run.Process
+		process := processOf(l, "i-1")
 		_, _ = Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"sh", "-c", script}})
 		select {
 		case <-l.Wake():
@@ -297,7 +307,7 @@ func TestReboot(t *testing.T) {
 			t.Fatalf("%s: nothing happens", script)
 		}
 		booted(script)
-		if l.guests["i-1"].run.Process == process {
+		if processOf(l, "i-1") == process {
 			t.Errorf("%s: it is still the same process", script)
 		}
 	}
@@ -333,12 +343,11 @@ func TestReboot(t *testing.T) {
 // TestRemove leaves nothing.
 func TestRemove(t *testing.T) {
 	needRoot(t)
-	before := hostMounts(t)
 	dir := filepath.Join(t.TempDir(), "machines")
 	l := openLauncher(t, dir)
 	up(t, l, sleeper("i-1"), sleeper("i-2"))
-	if n := hostMounts(t); n != before {
-		t.Errorf("%d mounts on the host, not %d", n, before)
+	if n := hostMounts(t, dir); n > 0 {
+		t.Errorf("%d mounts on the host", n)
 	}
 	var groups []string
 	for _, h := range l.groups {
@@ -358,8 +367,8 @@ func TestRemove(t *testing.T) {
 	if left := peopled(t, l.Base); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
-	if n := hostMounts(t); n != before {
-		t.Errorf("%d mounts on the host, not %d", n, before)
+	if n := hostMounts(t, dir); n > 0 {
+		t.Errorf("%d mounts on the host", n)
 	}
 }
 
@@ -372,7 +381,7 @@ func launch(dir string) error {
 	if err != nil {
 		return err
 	}
-	os.Stdout.WriteString("here\n")
+	fmt.Fprintln(os.Stdout, "here")
 	for boot := 0; ; boot++ {
 		var machines []dataplane.Machine
 		for i := range 3 {
@@ -451,11 +460,11 @@ func TestAdoption(t *testing.T) {
 		}
 		up(t, l, machines...)
 		for id, p := range adopted {
-			if l.guests[id].run.Process != p {
+			if processOf(l, id) != p {
 				t.Errorf("%s ran, and was started again", id)
 			}
 		}
-		if p := l.guests["i-0"].run.Process; stays != (process{}) && p != stays {
+		if p := processOf(l, "i-0"); stays != (process{}) && p != stays {
 			t.Errorf("i-0 never changed, and was started again: %+v, %+v", stays, p)
 		} else {
 			stays = p
@@ -488,12 +497,12 @@ func TestAdoptionOfEnds(t *testing.T) {
 		}
 		m := sleeper("i-" + strings.ReplaceAll(how, " ", ""))
 		up(t, l, m)
-		p := l.guests[m.ID].run.Process
+		p := processOf(l, m.ID)
 		pid, err := p.open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pid.Close()
+		defer shut(pid)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -529,6 +538,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(20 * time.Millisecond) // a tick of the clock by which processes are told apart
 	m := sleeper("i-1")
 	set(t, l, m)
 	g := l.guests["i-1"]
@@ -582,7 +592,7 @@ func onHost(t *testing.T, host, script string, sys *syscall.SysProcAttr) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Close()
+	defer shut(program)
 	cmd := exec.Command("sh", "-ec", script+"\nexec /proc/self/fd/3 -test.run '^"+t.Name()+"$' -test.v -test.count 1")
 	cmd.Env = append(os.Environ(), poorHost+"="+host, "TMPDIR="+dir)
 	cmd.ExtraFiles = []*os.File{program}
@@ -607,7 +617,7 @@ func TestSingleUser(t *testing.T) {
 	if !l.single || len(l.Degraded()) == 0 {
 		t.Errorf("degraded: %q", l.Degraded())
 	}
-	up(t, l, dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "echo started >/root/started; exec sleep 1000"}})
+	up(t, l, dataplane.Machine{ID: "i-1", Name: "one", Init: []string{"sh", "-c", "echo started >/root/started; exec sleep 1000"}, Pids: 30})
 	eventually(t, "it has started", func() bool {
 		out, _ := sh(t, l, "i-1", "cat /root/started; pgrep -c sleep")
 		return out == "started\n1"
@@ -620,6 +630,13 @@ func TestSingleUser(t *testing.T) {
 	} {
 		want(t, l, "i-1", script, said)
 	}
+	if _, exit := sh(t, l, "i-1", "i=0; while [ $i -lt 100 ]; do sleep 3 & i=$((i+1)); done 2>/dev/null"); exit == 0 {
+		t.Error("a hundred processes have started")
+	}
+	eventually(t, "there is room again", func() bool {
+		exit, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"true"}})
+		return exit == 0 && err == nil
+	})
 	if _, err := Exec(t.Context(), l.Dir, "i-1", ExecConfig{Argv: []string{"id"}, User: "daemon"}); err == nil || !strings.Contains(err.Error(), "has one user") {
 		t.Errorf("another user: %v", err)
 	}
@@ -632,7 +649,7 @@ func TestSingleUser(t *testing.T) {
 // TestNoShutdown gives machines a shutdown on a host that has none.
 func TestNoShutdown(t *testing.T) {
 	if !onHost(t, "bare", `mount --make-rprivate /
-mkdir "$TMPDIR/sbin"
+mkdir -m 755 "$TMPDIR/sbin"
 cp /usr/sbin/ip "$TMPDIR/sbin/ip" || cp /usr/bin/ip "$TMPDIR/sbin/ip"
 mount --bind "$TMPDIR/sbin" /usr/sbin`, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}) {
 		return

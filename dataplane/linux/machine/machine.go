@@ -24,6 +24,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -54,7 +55,8 @@ const (
 	defaultPids = 4096             // processes of a machine
 	parallel    = 8                // machines that start or stop at once
 	grace       = 3 * time.Second  // for a machine's processes to end by themselves
-	patience    = 15 * time.Second // for what takes no time unless something is wrong
+	patience    = 20 * time.Second // for what takes no time unless something is wrong
+	brief       = 5 * time.Second  // the same, of what a machine may delay on purpose
 )
 
 // Launcher makes machines run.
@@ -150,14 +152,14 @@ func (l *Launcher) open() (err error) {
 	return nil
 }
 
-// Close lets go of the folder. Machines go on running.
+// Close lets go of the folder, when Run has ended. Machines go on running.
 func (l *Launcher) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.guests {
 		g.mu.Lock()
 		if g.pid != nil {
-			g.pid.Close()
+			shut(g.pid)
 			g.pid = nil
 		}
 		g.mu.Unlock()
@@ -233,8 +235,15 @@ func (l *Launcher) Set(ctx context.Context, machines []dataplane.Machine) (map[s
 			})
 		}
 	}
-	fail("", work.Wait())
+	_ = work.Wait() // what went wrong is said above
 	return statuses, failures
+}
+
+// Machines lists the ids of machines that have a disk, also of those that do not run.
+func (l *Launcher) Machines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.guests))
 }
 
 // all lists the machines that have a disk.
@@ -253,28 +262,18 @@ func (l *Launcher) find(m *dataplane.Machine, may bool) (*guest, error) {
 	if g != nil || m.Stopped || !may {
 		return g, nil
 	}
-	taken := map[int]bool{}
-	for _, g := range l.guests {
-		taken[g.disk.Number] = true
-	}
-	n := 0
-	for taken[n] {
-		n++
-	}
-	if uint64(l.Base)+uint64(n+1)*ids >= 1<<32-1 {
-		return nil, errors.New("there are no user ids left for another machine")
-	}
-	key := make([]byte, 16)
-	if _, err := rand.Read(key); err != nil {
+	owner, err := l.newOwner()
+	if err != nil {
 		return nil, err
 	}
-	g = &guest{id: m.ID, folder: filepath.Join(l.Dir, m.ID), disk: disk{Number: n, MachineID: hex.EncodeToString(key), Single: l.single}}
+	key := make([]byte, 16)
+	_, _ = rand.Read(key) // which never fails
+	g = &guest{id: m.ID, folder: filepath.Join(l.Dir, m.ID), disk: disk{Owner: owner, MachineID: hex.EncodeToString(key)}}
 	root := filepath.Join(g.folder, rootName)
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}
-	owner := l.owner(g)
-	if err := os.Chown(root, owner, owner); err != nil {
+	if err := errors.Join(os.Chmod(root, 0o755), os.Chown(root, owner, owner)); err != nil {
 		return nil, err
 	}
 	if err := g.disk.write(g.folder); err != nil {
@@ -284,12 +283,21 @@ func (l *Launcher) find(m *dataplane.Machine, may bool) (*guest, error) {
 	return g, nil
 }
 
-// owner is the host's id of a machine's root.
-func (l *Launcher) owner(g *guest) int {
+// newOwner finds users of the host that no machine has yet. The caller holds l.mu.
+func (l *Launcher) newOwner() (int, error) {
 	if l.single {
-		return 0
+		return 0, nil
 	}
-	return int(l.Base) + g.disk.Number*ids
+	taken := map[int]bool{}
+	for _, g := range l.guests {
+		taken[g.disk.Owner] = true
+	}
+	for owner := int64(l.Base); owner+ids < 1<<32-1; owner += ids {
+		if !taken[int(owner)] {
+			return int(owner), nil
+		}
+	}
+	return 0, errors.New("there are no user ids left for another machine")
 }
 
 // converge makes one machine what it should be.
@@ -306,7 +314,7 @@ func (l *Launcher) converge(ctx context.Context, g *guest, m *dataplane.Machine)
 	if err := l.stop(ctx, g); err != nil {
 		return err
 	}
-	if g.disk.Single != l.single {
+	if (g.disk.Owner == 0) != l.single {
 		return errors.New("its disk was made for users that are not here: by a host with one user, or with many")
 	}
 	return l.start(ctx, g, m)
@@ -382,14 +390,15 @@ func (l *Launcher) end(hurry <-chan struct{}, g *guest, orderly bool) error {
 // gone takes the end of a first process, and says what the kernel says of it.
 func (g *guest) gone() string {
 	how := reap(g.pid)
-	g.pid.Close()
+	shut(g.pid)
 	g.pid = nil
 	return how
 }
 
 // configure tells a running machine what has changed of what can change.
 func (l *Launcher) configure(g *guest, m *dataplane.Machine) error {
-	if reflect.DeepEqual(g.run.Machine, *m) {
+	own := copyOf(m)
+	if reflect.DeepEqual(g.run.Machine, own) {
 		return nil
 	}
 	if err := l.limit(g, m); err != nil {
@@ -398,8 +407,16 @@ func (l *Launcher) configure(g *guest, m *dataplane.Machine) error {
 	if err := call(l.Dir, g.id, request{Configure: m}); err != nil {
 		return err
 	}
-	g.run.Machine = *m
+	g.run.Machine = own
 	return g.run.write(g.folder)
+}
+
+// copyOf is a machine that shares nothing with the caller's, and is as it would be read from a file.
+func copyOf(m *dataplane.Machine) dataplane.Machine {
+	own := *m
+	own.Init, own.Env, own.Search = append([]string(nil), m.Init...), append([]string(nil), m.Env...), append([]string(nil), m.Search...)
+	own.Mounts, own.Nameservers = append([]dataplane.Mount(nil), m.Mounts...), append([]netip.Addr(nil), m.Nameservers...)
+	return own
 }
 
 // guest finds a machine that runs.
@@ -430,7 +447,7 @@ func (l *Launcher) Netns(id string) (*os.File, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", g.run.Process.Pid))
 	if err != nil || ended(g.pid, 0) { // the number may be somebody else's by now
 		if err == nil {
-			f.Close()
+			shut(f)
 		}
 		return nil, fmt.Errorf("%w: %s", ErrNotRunning, id)
 	}
@@ -516,7 +533,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		}
 		_, err := unix.Poll(watch, -1)
 		for _, w := range watch[1:] {
-			unix.Close(int(w.Fd))
+			shutFD(int(w.Fd))
 		}
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err

@@ -24,6 +24,11 @@ import (
 // TestMain lets the test binary be a first process.
 func TestMain(m *testing.M) {
 	Init()
+	if os.Getenv(callsRefused) != "" {
+		calls()
+		return
+	}
+	unix.Umask(0o077) // of somebody careful; machines have one of their own
 	if dir := os.Getenv(launcherDir); dir != "" {
 		fmt.Fprintln(os.Stderr, launch(dir))
 		os.Exit(1)
@@ -57,7 +62,7 @@ func openLauncher(t *testing.T, dir string) *Launcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := l.Remove(context.Background()); err != nil && !errors.Is(err, os.ErrClosed) {
+		if err := l.Remove(context.WithoutCancel(t.Context())); err != nil && !errors.Is(err, os.ErrClosed) {
 			t.Error(err)
 		}
 		if left := peopled(t, l.Base); len(left) > 0 {
@@ -157,6 +162,21 @@ func peopled(t *testing.T, from uint32) []string {
 	return list
 }
 
+// callsRefused makes the test binary, inside of a machine, say which of the system calls are refused.
+const callsRefused = "VENNEL_TEST_CALLS"
+
+// calls says that.
+func calls() {
+	for i, number := range refused {
+		_, _, err := unix.Syscall(uintptr(number), 0, 0, 0)
+		if err != unix.EPERM {
+			fmt.Println(i, number, err)
+		}
+	}
+	_, _, err := unix.Syscall(0x40000000+uintptr(unix.SYS_GETPID), 0, 0, 0)
+	fmt.Println(err, os.Getpid() > 1)
+}
+
 func TestInside(t *testing.T) {
 	l := newLauncher(t)
 	shown := filepath.Join(t.TempDir(), "shown")
@@ -167,17 +187,22 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(leak)
+	defer shutFD(leak)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	l.CA = []byte("-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n")
 	up(t, l, dataplane.Machine{
 		ID: "i-1", Name: "ip-10-0-0-5.ec2.internal", Init: []string{"sh", "-c", `echo "$GREETING from $$"; echo more >/dev/console; exec sleep 1000`},
 		Env: []string{"GREETING=hello"}, Nameservers: []netip.Addr{dataplane.DNSAddress}, Search: []string{"ec2.internal"},
-		Mounts: []dataplane.Mount{{From: shown, To: "/opt/shown"}, {From: filepath.Join(shown, "file"), To: "/etc/one"}},
+		Mounts: []dataplane.Mount{{From: shown, To: "/opt/shown"}, {From: filepath.Join(shown, "file"), To: "/etc/one"}, {From: self, To: "/opt/test"}},
 	})
 	for script, said := range map[string]string{
-		"ls -l /proc/1/fd /proc/self/fd | grep -c shown": "0",
-		"hostname":         "ip-10-0-0-5.ec2.internal",
-		"cat /proc/1/comm": "init",
+		"ls -l /proc/1/fd /proc/self/fd | grep -c shown":   "0",
+		callsRefused + "=1 /opt/test":                      "function not implemented true",
+		"hostname":                                         "ip-10-0-0-5.ec2.internal",
+		"cat /proc/1/comm":                                 "init",
 		"awk '/^CapEff/ {print $2}' /proc/self/status":     capabilities(t),
 		"awk '/^NoNewPrivs/ {print $2}' /proc/self/status": "0",
 		"id -u":                        "0",
@@ -192,7 +217,7 @@ func TestInside(t *testing.T) {
 		"ls -A /proc/1/root/../.. | grep -c work":            "0",
 		// setuid works, and whom su makes of root is nobody special
 		"su daemon -s /bin/sh -c 'id -un; cat /etc/shadow 2>/dev/null || echo no; (echo >/opt/x) 2>/dev/null || echo no'": "daemon\nno\nno",
-		"useradd -m joe && su joe -s /bin/sh -c 'cd; pwd; id -un' && getent passwd joe >/dev/null && echo ok":             "/home/joe\njoe\nok",
+		"useradd -m joe && su joe -s /bin/sh -c 'cd; pwd; id -un; umask' && getent passwd joe >/dev/null && echo ok":      "/home/joe\njoe\n0022\nok",
 		// the host's files cannot be written, not even by undoing what makes them so
 		"touch /usr/x 2>/dev/null || echo no":                                                                   "no",
 		"mount -o remount,rw,bind /usr 2>/dev/null || echo no":                                                  "no",

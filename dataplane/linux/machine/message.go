@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -133,10 +135,27 @@ func readReply(r io.Reader) error {
 		return fmt.Errorf("its first process does not answer: %w", err)
 	}
 	if answer.Error != "" {
-		return errors.New(answer.Error)
+		return errors.New(printable(answer.Error))
 	}
 	return nil
 }
+
+// printable makes of what a machine says a line that can be shown.
+func printable(s string) string {
+	clean := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s[:min(len(s), 4096)]))
+	return string(clean[:min(len(clean), 256)])
+}
+
+// shut closes what has nothing to lose.
+func shut(c io.Closer) { _ = c.Close() }
+
+// shutFD is shut for a descriptor.
+func shutFD(fd int) { _ = unix.Close(fd) }
 
 // dial connects to a machine's first process.
 func dial(dir, id string) (net.Conn, error) {
@@ -147,7 +166,7 @@ func dial(dir, id string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrNotRunning, id)
 	}
-	defer folder.Close()
+	defer shut(folder)
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), controlName)})
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
 		return nil, fmt.Errorf("%w: %s", ErrNotRunning, id)
@@ -162,7 +181,7 @@ func call(dir, id string, r request) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(brief)); err != nil {
 		return err
 	}
 	if err := writeMessage(conn, r); err != nil {

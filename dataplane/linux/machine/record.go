@@ -32,8 +32,7 @@ const (
 
 // disk is what belongs to a machine as long as it has a disk.
 type disk struct {
-	Number    int    // its users are the Base + Number * 65,536 of the host
-	Single    bool   // or the one that there is
+	Owner     int    // the host's number of its root; its other users follow. 0 where there is one user only
 	MachineID string // of /etc/machine-id
 }
 
@@ -250,13 +249,13 @@ func (g *guest) said() string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer shut(f)
 	text, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.ToValidUTF8(lines[len(lines)-1], "?")
+	return printable(lines[len(lines)-1])
 }
 
 // hostBoot names the boot of the host.
@@ -272,7 +271,7 @@ func lockFolder(folder string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range 100 {
+	for range 50 {
 		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			return f, nil
 		}

@@ -69,7 +69,7 @@ func (o *one) mount() error {
 	if err != nil {
 		return fmt.Errorf("its root: %w", err)
 	}
-	defer unix.Close(tree)
+	defer shutFD(tree)
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, ".", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("its root: %w", err)
 	}

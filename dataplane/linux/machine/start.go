@@ -40,6 +40,7 @@ type boot struct {
 	MachineID string
 	CA        []byte
 	Single    bool
+	Nproc     int // how many processes a user may have, where nothing else limits them; 0 for any number
 }
 
 // start starts a machine's first process and waits until everything but its network is there. The caller holds g.mu, and
@@ -48,7 +49,7 @@ func (l *Launcher) start(ctx context.Context, g *guest, m *dataplane.Machine) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g.run = run{Machine: *m, Host: l.host, Since: time.Now().UTC()}
+	g.run = run{Machine: copyOf(m), Host: l.host, Since: time.Now().UTC()}
 	conn, err := l.launch(g, m)
 	if err == nil {
 		err = l.tell(conn, g, m)
@@ -77,7 +78,11 @@ func (l *Launcher) tell(conn net.Conn, g *guest, m *dataplane.Machine) error {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if err := writeMessage(conn, boot{Machine: *m, MachineID: g.disk.MachineID, CA: l.CA, Single: l.single}); err != nil {
+	b := boot{Machine: *m, MachineID: g.disk.MachineID, CA: l.CA, Single: l.single}
+	if !slices.ContainsFunc(l.groups, func(h hierarchy) bool { return slices.Contains(h.controllers, "pids") }) {
+		b.Nproc = pidsOf(m) + spareThreads
+	}
+	if err := writeMessage(conn, b); err != nil {
 		return err
 	}
 	return readReply(conn)
@@ -88,7 +93,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
-			f.Close()
+			shut(f)
 		}
 	}()
 	control, err := listen(g.folder)
@@ -101,7 +106,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 		return nil, err
 	}
 	near := os.NewFile(uintptr(pair[0]), "boot")
-	defer near.Close()
+	defer shut(near)
 	files = append(files, os.NewFile(uintptr(pair[1]), "boot"))
 	conn, err := net.FileConn(near)
 	if err != nil {
@@ -124,7 +129,7 @@ func (l *Launcher) launch(g *guest, m *dataplane.Machine) (net.Conn, error) {
 			}
 			files = append(files, file)
 		}
-		users, err := l.users(l.owner(g))
+		users, err := l.users(g.disk.Owner)
 		if err != nil {
 			return err
 		}
@@ -154,12 +159,12 @@ func listen(folder string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer shut(dir)
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), controlName)})
 	if err != nil {
 		return nil, err
 	}
-	defer listener.Close()
+	defer shut(listener)
 	listener.SetUnlinkOnClose(false)
 	return listener.File()
 }
@@ -181,12 +186,12 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer program.Close()
+	defer shut(program)
 	stdin, wait, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer stdin.Close()
+	defer shut(stdin)
 	p, err := os.StartProcess(self(3), []string{holderName}, &os.ProcAttr{
 		Env:   []string{},
 		Files: []*os.File{stdin, nil, nil, program},
@@ -196,17 +201,17 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 		},
 	})
 	if err != nil {
-		wait.Close()
+		shut(wait)
 		return nil, fmt.Errorf("no user namespace can be made: %w", err)
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", p.Pid))
 	if err == nil {
 		err = p.Kill()
 	}
-	wait.Close()
+	shut(wait)
 	_, waited := p.Wait()
 	if err := errors.Join(err, waited); err != nil {
-		f.Close()
+		shut(f)
 		return nil, err
 	}
 	return f, nil
@@ -214,7 +219,7 @@ func (l *Launcher) users(owner int) (*os.File, error) {
 
 // exec starts the first process, whose root is the folder that this thread is in.
 func (l *Launcher) exec(g *guest, files []*os.File) error {
-	owner, pidfd := l.owner(g), -1
+	owner, pidfd := g.disk.Owner, -1
 	p, err := os.StartProcess(self(selfFile), []string{firstName}, &os.ProcAttr{
 		Env:   []string{"PATH=" + defaultPath},
 		Files: files,
@@ -269,7 +274,7 @@ func (l *Launcher) mount(g *guest, m *dataplane.Machine, users *os.File) error {
 	if err != nil {
 		return fmt.Errorf("its disk: %w", err)
 	}
-	defer unix.Close(root)
+	defer shutFD(root)
 	if err := unix.MoveMount(root, "", unix.AT_FDCWD, filepath.Join(g.folder, rootName), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("its disk: %w", err)
 	}
@@ -281,7 +286,7 @@ func (l *Launcher) mount(g *guest, m *dataplane.Machine, users *os.File) error {
 		mounts = append(mounts, dataplane.Mount{From: "/etc/alternatives", To: "/etc/alternatives"})
 	}
 	for _, mount := range append(mounts, m.Mounts...) {
-		if err := l.show(root, mount, users, l.owner(g)); err != nil {
+		if err := l.show(root, mount, users, g.disk.Owner); err != nil {
 			return fmt.Errorf("%s as %s: %w", mount.From, mount.To, err)
 		}
 	}
@@ -308,16 +313,16 @@ func (l *Launcher) show(root int, m dataplane.Mount, users *os.File, owner int) 
 	if err != nil {
 		return err
 	}
-	defer unix.Close(tree)
+	defer shutFD(tree)
 	var info unix.Stat_t
 	if err := unix.Fstat(tree, &info); err != nil {
 		return err
 	}
-	at, err := place(root, m.To, info.Mode&unix.S_IFMT == unix.S_IFDIR, owner)
+	at, err := spot(root, m.To, info.Mode&unix.S_IFMT == unix.S_IFDIR, owner)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(at)
+	defer shutFD(at)
 	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
@@ -336,7 +341,7 @@ func (l *Launcher) tree(path string, users *os.File) (int, error) {
 		}
 	}
 	if err != nil {
-		unix.Close(tree)
+		shutFD(tree)
 		return -1, err
 	}
 	return tree, nil
@@ -348,9 +353,9 @@ func moveOwners(tree int, users *os.File) error {
 		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())})
 }
 
-// place gives the folder or file below root on which something is to be mounted, and makes it when it is not there. Whose disk
+// spot gives the folder or file below root on which something is to be mounted, and makes it when it is not there. Whose disk
 // it is may have left anything there, so no link is followed and nothing is opened.
-func place(root int, path string, folder bool, owner int) (int, error) {
+func spot(root int, path string, folder bool, owner int) (int, error) {
 	at, err := unix.FcntlInt(uintptr(root), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -361,17 +366,15 @@ func place(root int, path string, folder bool, owner int) (int, error) {
 		next, err := open(at, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			if dir {
-				err = unix.Mkdirat(at, name, 0o755)
+				err = errors.Join(unix.Mkdirat(at, name, 0o755), unix.Fchmodat(at, name, 0o755, 0)) // whatever the umask
 			} else {
 				err = unix.Mknodat(at, name, unix.S_IFREG|0o644, 0)
 			}
-			if err == nil {
-				if err = unix.Fchownat(at, name, owner, owner, unix.AT_SYMLINK_NOFOLLOW); err == nil {
-					next, err = open(at, name)
-				}
+			if err = errors.Join(err, unix.Fchownat(at, name, owner, owner, unix.AT_SYMLINK_NOFOLLOW)); err == nil {
+				next, err = open(at, name)
 			}
 		}
-		unix.Close(at)
+		shutFD(at)
 		if err != nil {
 			return -1, err
 		}
@@ -381,7 +384,7 @@ func place(root int, path string, folder bool, owner int) (int, error) {
 			err = fmt.Errorf("on the machine's disk, %s is something else", path)
 		}
 		if err != nil {
-			unix.Close(next)
+			shutFD(next)
 			return -1, err
 		}
 		at = next
@@ -407,18 +410,15 @@ func (l *Launcher) probe() (err error) {
 			"setuid programs and service users do not work in them")
 	}
 	users, err := l.users(int(l.Base))
-	if l.single {
-		users, err = l.users(0)
-	}
 	if err != nil {
 		return err
 	}
-	defer users.Close()
+	defer shut(users)
 	tree, err := unix.OpenTree(unix.AT_FDCWD, "/usr", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
 		return fmt.Errorf("/usr cannot be shown to machines: %w", err)
 	}
-	defer unix.Close(tree)
+	defer shutFD(tree)
 	if err := moveOwners(tree, users); err != nil {
 		l.plain = true
 		if !l.single {
@@ -428,7 +428,7 @@ func (l *Launcher) probe() (err error) {
 	if l.groups, err = l.findGroups(); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(l.Dir, shimName), shim, 0o755)
+	return write(filepath.Join(l.Dir, shimName), shim, 0o755)
 }
 
 // singleUser says whether the host's users, as far as this process sees them, lack those that machines would use.

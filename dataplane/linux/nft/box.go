@@ -62,7 +62,9 @@ type plane struct {
 // of the larger could be within then. Cutting everything out would be simpler, but could make a square of a number of rules.
 func tidy(in []box) []box {
 	spans := map[plane][]span{}
+	var lengths [33]bool // of the prefixes that there are
 	for _, b := range in {
+		lengths[b.prefix.Bits()] = true
 		p := plane{b.prefix, b.key}
 		spans[p] = append(spans[p], b.span)
 	}
@@ -73,6 +75,9 @@ func tidy(in []box) []box {
 	for p, own := range spans {
 		var above, aligned []span
 		for bits := range p.prefix.Bits() {
+			if !lengths[bits] {
+				continue
+			}
 			q := plane{netip.PrefixFrom(p.prefix.Addr(), bits).Masked(), p.key}
 			above = append(above, spans[q]...)
 			if len(spans[q]) > 0 && (q.prefix.Addr() == p.prefix.Addr() || last(q.prefix) == last(p.prefix)) {

@@ -107,12 +107,35 @@ func (c *Conn) Apply(ctx context.Context, old, table *Table) error {
 	return nil
 }
 
-// load replaces the whole table.
+// load replaces the whole table in one transaction. In an unprivileged user namespace a large one does not fit into a socket's
+// buffer; then it is replaced in several, and all packets are dropped until the last.
 func (c *Conn) load(ctx context.Context, t *Table) error {
-	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(t.Text())
+	err := c.run(ctx, t.Text())
+	if err == nil || !strings.Contains(err.Error(), "Message too long") {
+		return err
+	}
+	for _, part := range t.parts(partBytes) {
+		if err := c.run(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partBytes is how long a script is whose transaction is sure to fit.
+const partBytes = 32 << 10
+
+// run has nft run a script.
+func (c *Conn) run(ctx context.Context, script string) error {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		nft = "/usr/sbin/nft" // which is no place for everybody
+	}
+	cmd := exec.CommandContext(ctx, nft, "-f", "-")
+	cmd.Stdin = strings.NewReader(script)
 	var said tail
 	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Env = []string{"LC_ALL=C"}
 	if err := netns.Run(c.ns, cmd); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(string(said)))
 	}

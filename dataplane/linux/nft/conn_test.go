@@ -255,6 +255,38 @@ func TestApplyAfterDrift(t *testing.T) {
 	want(two)
 }
 
+// TestLoadInParts makes a large table in one transaction, or what an unprivileged user can instead, and in parts.
+func TestLoadInParts(t *testing.T) {
+	ns, other := netnstest.New(t), netnstest.New(t)
+	c, d := open(t, ns), open(t, other)
+	v := big()
+	for i := range 2000 {
+		v.Groups[0].Members = append(v.Groups[0].Members, netip.AddrFrom4([4]byte{10, 9, byte(i / 256), byte(i)}))
+	}
+	table := New(v, nil)
+	if err := c.Apply(t.Context(), nil, table); err != nil {
+		t.Fatal(err)
+	}
+	parts := table.parts(partBytes)
+	if len(parts) < 10 {
+		t.Errorf("%d parts", len(parts))
+	}
+	for i, part := range parts {
+		if _, ok, err := d.Read(t.Context()); err != nil || ok {
+			t.Fatalf("there is a marker before part %d: %v", i, err)
+		}
+		if err := d.run(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(listed(t, ns), listed(t, other)); diff != "" {
+		t.Error(diff)
+	}
+	if have, ok, err := d.Read(t.Context()); err != nil || !ok || have != table.Revision() {
+		t.Errorf("the revision is %q, not %s: %v", have, table.Revision(), err)
+	}
+}
+
 // TestTidy compares random boxes with what is made of them, address by address, and looks for corners in each other.
 func TestTidy(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))

@@ -72,10 +72,10 @@ func number(n int) field { return numbers(span{n, n}) }
 func numbers(s span) field { return field{lo: uint32(s.lo), hi: uint32(s.hi)} }
 
 // encode puts a field into bytes.
-func (k kind) encode(b []byte, f field, n uint32) {
+func (k kind) encode(b []byte, device string, n uint32) {
 	switch k.size {
 	case 16:
-		copy(b, f.device)
+		copy(b, device)
 	case 4:
 		binary.BigEndian.PutUint32(b, n)
 	case 2:
@@ -91,18 +91,26 @@ func (s *set) add(value string, fields ...field) {
 	for _, k := range s.key {
 		size += s.width(k)
 	}
-	lo, hi := make([]byte, size), make([]byte, size)
-	at := 0
-	for i, k := range s.key {
-		k.encode(lo[at:], fields[i], fields[i].lo)
-		k.encode(hi[at:], fields[i], fields[i].hi)
-		at += s.width(k)
-	}
-	e := element{key: string(lo), value: value}
+	e := element{key: s.bytes(size, fields, false), value: value}
 	if s.ranges {
-		e.end = string(hi)
+		e.end = s.bytes(size, fields, true)
 	}
 	s.elements = append(s.elements, e)
+}
+
+// bytes is a key as the kernel has it, the first or the last of a range.
+func (s *set) bytes(size int, fields []field, last bool) string {
+	var room [64]byte
+	at := 0
+	for i, k := range s.key {
+		n := fields[i].lo
+		if last {
+			n = fields[i].hi
+		}
+		k.encode(room[at:], fields[i].device, n)
+		at += s.width(k)
+	}
+	return string(room[:size])
 }
 
 // width is the number of bytes that a part of the key takes: whole words when there are several.

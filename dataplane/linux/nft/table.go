@@ -54,6 +54,50 @@ func (t *Table) Text() string {
 	return b.String()
 }
 
+// parts is the table as scripts of about a length, each of which nft runs in a transaction of its own: what packets pass through,
+// which drops them; sets, with few elements at a time; chains; and the marker when all is there.
+func (t *Table) parts(size int) []string {
+	var all []string
+	var b strings.Builder
+	flush := func(all []string) []string {
+		if b.Len() > 0 {
+			all = append(all, "table ip vpc {\n"+b.String()+"}\n")
+			b.Reset()
+		}
+		return all
+	}
+	for _, c := range t.chains {
+		first := chain{name: c.name}
+		if strings.HasPrefix(c.rules[0], "type ") {
+			first.rules = c.rules[:1]
+		}
+		first.text(&b)
+	}
+	all = append(all, "table ip vpc\ndelete table ip vpc\n"+flush(nil)[0])
+	for _, s := range t.sets {
+		part := *s
+		for rest := s.elements; ; {
+			part.elements = rest[:min(len(rest), size/64)]
+			rest = rest[len(part.elements):]
+			part.text(&b)
+			if b.Len() > size {
+				all = flush(all)
+			}
+			if len(rest) == 0 {
+				break
+			}
+		}
+	}
+	for _, c := range t.chains {
+		c.text(&b)
+		if b.Len() > size {
+			all = flush(all)
+		}
+	}
+	all = flush(all)
+	return append(all, "table ip vpc {\n\tchain "+marker(t.revision)+" {\n\t}\n}\n")
+}
+
 // text is the chain as text.
 func (c *chain) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\tchain %s {\n", c.name)
@@ -523,10 +567,5 @@ func (b *builder) finish() {
 		c.text(&text)
 	}
 	b.shape = sha256.Sum256([]byte(text.String()))
-	sum := sha256.New()
-	sum.Write(b.shape[:])
-	for _, s := range b.sets {
-		sum.Write(s.sum[:])
-	}
-	b.revision = hex.EncodeToString(sum.Sum(nil)[:16])
+	b.rename()
 }
