@@ -22,8 +22,8 @@ type Search[T any] struct {
 	Filters   Filters[T]
 	// Complete works out what follows from other resources, before the filters look. It may be nil.
 	Complete func(ctx context.Context, tx *store.Tx, list []*Record[T]) error
-	// Beside gives those that are no records. It may be nil.
-	Beside func(ctx context.Context) []*Record[T]
+	// Beside gives those that are no records, or not the caller's own. It may be nil.
+	Beside func(ctx context.Context, tx *store.Tx) ([]*Record[T], error)
 	// Hidden says which records are not listed, nor found. It may be nil.
 	Hidden func(ctx context.Context, r *Record[T]) bool
 	// Allow authorizes operations that are about more than a list of everything. It may be nil.
@@ -127,7 +127,10 @@ func (s *Search[T]) check(filters []ec2.Filter) error {
 func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) ([]*Record[T], error) {
 	var list []*Record[T]
 	if s.Beside != nil {
-		list = s.Beside(ctx)
+		var err error
+		if list, err = s.Beside(ctx, tx); err != nil {
+			return nil, err
+		}
 	}
 	if len(ids) == 0 {
 		records, err := s.Kind.List(ctx, tx)
