@@ -76,11 +76,7 @@ func sample(m *model.Service, member, name string, depth int) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			key := member.Name
-			if member.LocationName != "" {
-				key = member.LocationName
-			}
-			out[key] = v
+			out[member.Name] = v
 		}
 		return out, nil
 	case "list":
