@@ -39,6 +39,7 @@ import (
 	"github.com/vennel/vennel/service/ec2/vpn"
 	"github.com/vennel/vennel/service/ec2messages"
 	"github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/service/logs"
 	"github.com/vennel/vennel/service/ssm"
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
@@ -70,6 +71,7 @@ type Server struct {
 
 	db    *store.DB
 	audit *store.Log
+	flows *store.Log
 	nodes *fleet.Fleet
 	run   []func(context.Context) error
 }
@@ -105,6 +107,9 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.audit, err = store.OpenLog(ctx, s.db, "audit", cfg.Log); err != nil {
 		return s, err
 	}
+	if s.flows, err = store.OpenLog(ctx, s.db, "flow", cfg.Log); err != nil {
+		return s, err
+	}
 	identity := iam.New(s.db, master, cfg.Log)
 	if err := identity.CheckKey(ctx); err != nil {
 		if keyless != nil {
@@ -127,12 +132,13 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		fleet.KindNode:        {ARN: fleet.ARN, Exists: fleet.Exists},
 	})
 	endpoints := endpoint.New(s.db)
+	flowLogs := flowlog.New(s.db, s.flows, cfg.Log)
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
 			ec2api.Service(&ec2.Service{
 				Endpoints:         endpoints,
-				FlowLogs:          flowlog.New(s.db),
+				FlowLogs:          flowLogs,
 				Instances:         instance.New(s.db),
 				NetworkAcls:       networkacl.New(s.db),
 				NetworkInterfaces: networkinterface.New(s.db),
@@ -146,7 +152,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			ec2messagesapi.Service(ec2messages.New(nodes, commands)),
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),
-			logsapi.Service(logsapi.Unimplemented{}),
+			logsapi.Service(logs.New(flowLogs)),
 			resolverapi.Service(resolverapi.Unimplemented{}),
 			s3api.Service(s3api.Unimplemented{}),
 			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Tags: tags}),
@@ -160,7 +166,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run}
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, flowLogs.Run}
 	return s, nil
 }
 
@@ -175,8 +181,10 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close ends what OpenServer opened, after Run has returned.
 func (s *Server) Close() (err error) {
-	if s.audit != nil {
-		err = s.audit.Close()
+	for _, log := range []*store.Log{s.audit, s.flows} {
+		if log != nil {
+			err = errors.Join(err, log.Close())
+		}
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
