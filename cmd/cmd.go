@@ -22,6 +22,7 @@ type CLI struct {
 	Agent   Agent   `cmd:"" help:"Be a managed node."`
 	Env     Env     `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Audit   Audit   `cmd:"" help:"Show who did what, and why it was allowed or not."`
+	Flow    Flow    `cmd:"" help:"Show the records of flow logs: which connections were let through, and which were not."`
 	Backup  Backup  `cmd:"" help:"Write a backup, also while the server runs."`
 	Restore Restore `cmd:"" help:"Restore a backup, also while the server runs."`
 	Version Version `cmd:"" help:"Print the version."`
