@@ -25,6 +25,7 @@ type CLI struct {
 	Certificate Certificate `cmd:"" help:"Write the certificate of a host or a gateway."`
 	Env         Env         `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Audit       Audit       `cmd:"" help:"Show who did what, and why it was allowed or not."`
+	Flow        Flow        `cmd:"" help:"Show the records of flow logs: which connections were let through, and which were not."`
 	Backup      Backup      `cmd:"" help:"Write a backup, also while the server runs."`
 	Restore     Restore     `cmd:"" help:"Restore a backup, also while the server runs."`
 	Boot        Boot        `cmd:"" hidden:"" help:"Boot a machine of the lab; its first process starts this."`

@@ -45,6 +45,7 @@ import (
 	"github.com/vennel/vennel/service/ec2/vpn"
 	"github.com/vennel/vennel/service/ec2messages"
 	"github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/service/logs"
 	"github.com/vennel/vennel/service/ssm"
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
@@ -83,6 +84,7 @@ type Server struct {
 
 	db        *store.DB
 	audit     *store.Log
+	flows     *store.Log
 	nodes     *fleet.Fleet
 	endpoints *endpoint.Endpoints
 	hub       *link.Hub // of the hosts and gateways elsewhere
@@ -121,6 +123,9 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.audit, err = store.OpenLog(ctx, s.db, "audit", cfg.Log); err != nil {
 		return s, err
 	}
+	if s.flows, err = store.OpenLog(ctx, s.db, "flow", cfg.Log); err != nil {
+		return s, err
+	}
 	identity := iam.New(s.db, master, cfg.Log)
 	s.IAM = identity
 	if err := identity.CheckKey(ctx); err != nil {
@@ -149,12 +154,13 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	})
 	settings := setting.New(s.db, map[string]setting.Kind{fleet.DefaultRole: fleet.DefaultRoleSetting()})
 	s.endpoints = endpoint.New(s.db)
+	flowLogs := flowlog.New(s.db, s.flows, cfg.Log)
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
 			cloudtrailapi.Service(trail),
 			ec2api.Service(&ec2.Service{
 				Endpoints:         s.endpoints,
-				FlowLogs:          flowlog.New(s.db),
+				FlowLogs:          flowLogs,
 				Instances:         instances,
 				NetworkAcls:       networkacl.New(s.db),
 				NetworkInterfaces: networkinterface.New(s.db),
@@ -168,7 +174,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			ec2messagesapi.Service(ec2messages.New(nodes, commands)),
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),
-			logsapi.Service(logsapi.Unimplemented{}),
+			logsapi.Service(logs.New(flowLogs)),
 			resolverapi.Service(resolverapi.Unimplemented{}),
 			s3api.Service(s3api.Unimplemented{}),
 			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Settings: settings, Tags: tags}),
@@ -199,12 +205,13 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Metadata: func(ctx context.Context, socket dataplane.Socket, l net.Listener) error {
 			return told.Serve(ctx, socket.VPC, l)
 		},
+		Flows: flowLogs.Keep,
 		Ended: func(ctx context.Context, tx *store.Tx, id string) error {
 			_, err := fleet.Forget(ctx, tx, id)
 			return err
 		},
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run}
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run, flowLogs.Run}
 	return s, nil
 }
 
@@ -224,8 +231,10 @@ func (s *Server) Update(ctx context.Context, change func(*store.Tx) error) error
 
 // Close ends what OpenServer opened, after Run has returned.
 func (s *Server) Close() (err error) {
-	if s.audit != nil {
-		err = s.audit.Close()
+	for _, log := range []*store.Log{s.audit, s.flows} {
+		if log != nil {
+			err = errors.Join(err, log.Close())
+		}
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())

@@ -323,8 +323,8 @@ func noOperation(service, operation string) error {
 	return fmt.Errorf("wire: %s has no operation %s", service, operation)
 }
 
-// ReadInput reads the JSON form of an operation's input into in, as documents and scripts write it,
-// whatever protocol the service speaks.
+// ReadInput reads the JSON form of an operation's input into in, as documents and scripts write it: with the names that the CLI
+// and the SDKs have, whatever protocol the service speaks.
 func ReadInput(service, operation string, text []byte, in any) error {
 	op := model.Load(service).Operations[operation]
 	switch {
@@ -334,10 +334,10 @@ func ReadInput(service, operation string, text []byte, in any) error {
 		return nil
 	}
 	v := reflect.ValueOf(in).Elem()
-	return decodeJSON(text, everywhere(shapeOf(service, op.Input.Shape, v.Type())), v, nil)
+	return decodeJSON(text, named(shapeOf(service, op.Input.Shape, v.Type()), map[*shape]*shape{}), v, nil)
 }
 
-// WriteOutput writes an operation's output as JSON, whatever protocol the service speaks.
+// WriteOutput writes an operation's output as JSON with the same names, whatever protocol the service speaks.
 func WriteOutput(service, operation string, out any) ([]byte, error) {
 	op := model.Load(service).Operations[operation]
 	switch {
@@ -347,18 +347,28 @@ func WriteOutput(service, operation string, out any) ([]byte, error) {
 		return []byte("{}"), nil
 	}
 	v := reflect.ValueOf(out).Elem()
-	return appendJSON(nil, everywhere(shapeOf(service, op.Output.Shape, v.Type())), v), nil
+	return appendJSON(nil, named(shapeOf(service, op.Output.Shape, v.Type()), map[*shape]*shape{}), v), nil
 }
 
-// everywhere is a structure whose members are all in the body.
-func everywhere(s *shape) *shape {
+// named is a shape whose members, at any depth, are in the body under the model's names, as the CLI and the SDKs have them.
+// Shapes that refer to themselves do so in the copy too.
+func named(s *shape, seen map[*shape]*shape) *shape {
+	if s == nil || !s.nested() {
+		return s
+	}
+	if all, ok := seen[s]; ok {
+		return all
+	}
 	all := *s
+	seen[s] = &all
+	all.elem = named(s.elem, seen)
 	all.members, all.byName = nil, map[string]*member{}
 	for _, m := range s.members {
 		inBody := *m
-		inBody.ref.Location = ""
+		inBody.ref.Location, inBody.ref.LocationName = "", ""
+		inBody.shape = named(m.shape, seen)
 		all.members = append(all.members, &inBody)
-		all.byName[inBody.wireName()] = &inBody
+		all.byName[inBody.name] = &inBody
 	}
 	return &all
 }

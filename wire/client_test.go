@@ -168,7 +168,7 @@ func TestClientMistakes(t *testing.T) {
 // with the members of URI and headers, whatever the protocol.
 func TestDocuments(t *testing.T) {
 	in := new(s3.GetObjectInput)
-	if err := ReadInput("s3", "GetObject", []byte(`{"Bucket":"b","Key":"k","x-amz-request-payer":"requester","Other":1}`), in); err != nil || in.Bucket != "b" || in.Key != "k" || *in.RequestPayer != "requester" {
+	if err := ReadInput("s3", "GetObject", []byte(`{"Bucket":"b","Key":"k","RequestPayer":"requester","Other":1}`), in); err != nil || in.Bucket != "b" || in.Key != "k" || *in.RequestPayer != "requester" {
 		t.Errorf("%+v, %v", in, err)
 	}
 	text, err := WriteOutput("ssmmessages", "CreateControlChannel", &ssmmessages.CreateControlChannelOutput{MessageSchemaVersion: "1.0", TokenValue: "t"})
@@ -178,7 +178,14 @@ func TestDocuments(t *testing.T) {
 	if text, err := WriteOutput("iam", "DeleteUser", &struct{}{}); err != nil || string(text) != "{}" {
 		t.Errorf("%s, %v", text, err)
 	}
-	if err := ReadInput("ec2", "DescribeVpcs", []byte(`{"Filter":[{"Name":"n","Value":["v"]}]`), new(ec2.DescribeVpcsInput)); err == nil {
+	vpcs := new(ec2.DescribeVpcsInput)
+	if err := ReadInput("ec2", "DescribeVpcs", []byte(`{"Filters":[{"Name":"n","Values":["v"]}]}`), vpcs); err != nil || len(vpcs.Filters) != 1 || vpcs.Filters[0].Values[0] != "v" {
+		t.Errorf("%+v, %v", vpcs, err)
+	}
+	if text, err := WriteOutput("ec2", "DescribeVpcs", &ec2.DescribeVpcsOutput{Vpcs: []ec2.Vpc{{VpcId: new("v")}}}); err != nil || string(text) != `{"Vpcs":[{"VpcId":"v"}]}` {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := ReadInput("ec2", "DescribeVpcs", []byte(`{"Filters":[{"Name":"n","Values":["v"]}]`), new(ec2.DescribeVpcsInput)); err == nil {
 		t.Error("half a document was read")
 	}
 	if err := ReadInput("ec2", "NoSuchOperation", []byte(`{}`), &struct{}{}); err == nil {

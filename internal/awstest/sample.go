@@ -76,17 +76,16 @@ func sample(m *model.Service, member, name string, depth int) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			key := member.Name
-			if member.LocationName != "" {
-				key = member.LocationName
-			}
-			out[key] = v
+			out[member.Name] = v
 		}
 		return out, nil
 	case "list":
 		out := []any{}
 		for range max(1, int(least)) {
 			v, err := sample(m, "", s.Member.Shape, depth+1)
+			if item, ok := v.(map[string]any); ok && len(item) == 0 && err == nil {
+				err = fill(m, s.Member.Shape, item, depth+1)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -112,6 +111,17 @@ func sample(m *model.Service, member, name string, depth int) (any, error) {
 		return "AAAA", nil
 	}
 	return nil, fmt.Errorf("%s is a %s", name, s.Type)
+}
+
+// fill gives an item of a list that needs nothing one member, without which queries would not show that there is an item.
+func fill(m *model.Service, name string, item map[string]any, depth int) error {
+	members := m.Shapes[name].Members
+	if len(members) == 0 {
+		return nil
+	}
+	v, err := sample(m, members[0].Name, members[0].Shape, depth)
+	item[members[0].Name] = v
+	return err
 }
 
 // lookahead is what Go's regular expressions do not know; the models use it only to forbid what a

@@ -24,6 +24,8 @@ type behalf struct {
 	SourceIP  netip.Addr `json:"i,omitzero"`
 	UserAgent string     `json:"a,omitzero"`
 	TLS       bool       `json:"l,omitzero"`
+	// Endpoint is the one through which the request came, with the policy that it had.
+	Endpoint *EndpointSpec `json:"e,omitzero"`
 }
 
 // Save keeps the caller of a request, sealed, for Resume.
@@ -32,6 +34,9 @@ func (i *IAM) Save(ctx context.Context) (string, error) {
 	b := behalf{
 		Account: call.Account, RequestID: call.RequestID, Service: call.Service, Operation: call.Operation, Region: call.Region, Time: call.Time,
 		SourceIP: call.SourceIP, UserAgent: call.UserAgent, TLS: call.TLS,
+	}
+	if e := endpointOf(call); e != nil {
+		b.Endpoint = &e.spec
 	}
 	if p, ok := call.Principal.(*Principal); ok {
 		b.Session = session{KeyID: p.keyID, Owner: p.grants.entity.ID}
@@ -65,6 +70,13 @@ func (i *IAM) Resume(ctx context.Context, saved string) (context.Context, error)
 	call := &api.Call{
 		RequestID: b.RequestID, Service: b.Service, Operation: b.Operation, Region: b.Region, Account: b.Account, Time: b.Time,
 		SourceIP: b.SourceIP, UserAgent: b.UserAgent, TLS: b.TLS,
+	}
+	if b.Endpoint != nil {
+		e, err := NewEndpoint(b.Endpoint)
+		if err != nil {
+			return nil, err
+		}
+		call.Endpoint = e
 	}
 	g, err := i.grantsOf(ctx, b.Session.Owner)
 	if err != nil {

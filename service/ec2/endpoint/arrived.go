@@ -10,12 +10,12 @@ import (
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/service/iam"
-	"github.com/vennel/vennel/service/iam/policy"
 	"github.com/vennel/vennel/store"
 )
 
 // way is how the endpoints of a VPC are reached.
 type way struct {
+	all        map[string]*iam.Endpoint // by id
 	interfaces map[netip.Addr]*iam.Endpoint
 	gateways   []gateway
 }
@@ -27,14 +27,8 @@ type gateway struct {
 	prefixes []netip.Prefix
 }
 
-// parsed is a policy that has been parsed.
-type parsed struct {
-	text   string
-	policy *policy.Policy
-}
-
-// mostSeen bounds the policies that are kept parsed.
-const mostSeen = 1 << 14
+// mostSeen bounds the endpoints that are kept made.
+const mostSeen = 1 << 11
 
 // Arrived says through which endpoint a connection of a VPC has come: the one with an interface of the local address, or a
 // gateway endpoint to which the route table of a number leads for it. ok is false when there is none: then nobody answers at
@@ -99,18 +93,19 @@ func (e *Endpoints) readWay(ctx context.Context, tx *store.Tx, vpc string) (*way
 	if err != nil {
 		return nil, err
 	}
-	w, byID := &way{interfaces: map[netip.Addr]*iam.Endpoint{}}, map[string]*iam.Endpoint{}
+	w := &way{all: map[string]*iam.Endpoint{}, interfaces: map[netip.Addr]*iam.Endpoint{}}
 	for _, r := range list {
 		s, err := findService(r.Region, *r.Data.ServiceName)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.ID, err)
 		}
-		p, err := e.parse(r)
+		found, err := e.made(iam.EndpointSpec{
+			ID: r.ID, VPC: r.VPC, Account: r.Account, Region: r.Region, Service: s.name, Gateway: isGateway(r), Policy: *r.Data.PolicyDocument,
+		})
 		if err != nil {
-			return nil, fmt.Errorf("the policy of %s: %w", r.ID, err)
+			return nil, err
 		}
-		found := iam.NewEndpoint(r.ID, r.VPC, r.Account, r.Region, s.name, p)
-		byID[r.ID] = found
+		w.all[r.ID] = found
 		if !isGateway(r) {
 			continue
 		}
@@ -128,23 +123,22 @@ func (e *Endpoints) readWay(ctx context.Context, tx *store.Tx, vpc string) (*way
 		w.gateways = append(w.gateways, g)
 	}
 	for _, n := range interfaces {
-		if found := byID[n.Data.Owner]; found != nil && n.Data.Holder == dataplane.Endpoint {
+		if found := w.all[n.Data.Owner]; found != nil && n.Data.Holder == dataplane.Endpoint {
 			w.interfaces[resource.Addr(n.Data.PrivateIpAddress)] = found
 		}
 	}
 	return w, nil
 }
 
-// parse gives an endpoint's policy, each text parsed once.
-func (e *Endpoints) parse(r *record) (*policy.Policy, error) {
-	text := *r.Data.PolicyDocument
+// made gives an endpoint, whose policy is parsed when it has changed.
+func (e *Endpoints) made(spec iam.EndpointSpec) (*iam.Endpoint, error) {
 	e.mu.Lock()
-	old := e.seen[r.ID]
+	old, ok := e.seen[spec]
 	e.mu.Unlock()
-	if old != nil && old.text == text {
-		return old.policy, nil
+	if ok {
+		return old, nil
 	}
-	p, err := policy.Parse([]byte(text), kindOf(isGateway(r)))
+	found, err := iam.NewEndpoint(&spec)
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +147,8 @@ func (e *Endpoints) parse(r *record) (*policy.Policy, error) {
 	if len(e.seen) >= mostSeen {
 		clear(e.seen)
 	}
-	e.seen[r.ID] = &parsed{text, p}
-	return p, nil
+	e.seen[spec] = found
+	return found, nil
 }
 
 // Arrival is where in a VPC a connection has arrived, or which endpoint the gateway carries that has brought it.

@@ -5,30 +5,23 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/service/ec2/resource"
-	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/store"
 )
 
-// carried gives an endpoint that a gateway carries into another network, with its policy of this moment. ok is false when there is
-// none of that id any more, or it is no interface endpoint.
+// carried gives an interface endpoint that a gateway carries into another network, with its policy of this moment. ok is false when
+// there is none of that id any more.
 func (e *Endpoints) carried(ctx context.Context, id string) (_ api.Endpoint, ok bool, err error) {
-	var found *iam.Endpoint
-	err = e.db.View(ctx, func(tx *store.Tx) error {
-		found = nil
-		r, err := resource.Endpoints.Get(ctx, tx, id)
-		if err != nil || r == nil || isGateway(r) || api.Or(r.Data.State, "") == deleting {
-			return err
-		}
-		s, err := findService(r.Region, *r.Data.ServiceName)
-		if err != nil {
-			return err
-		}
-		p, err := e.parse(r)
-		found = iam.NewEndpoint(r.ID, r.VPC, r.Account, r.Region, s.name, p)
+	var r *record
+	err = e.db.View(ctx, func(tx *store.Tx) (err error) {
+		r, err = resource.Endpoints.Get(ctx, tx, id)
 		return err
 	})
-	if err != nil || found == nil {
+	if err != nil || r == nil || isGateway(r) {
 		return nil, false, err
 	}
-	return found, true, nil
+	w, err := e.wayOf(ctx, r.VPC)
+	if err != nil || w.all[id] == nil {
+		return nil, false, err
+	}
+	return w.all[id], true, nil
 }

@@ -26,14 +26,14 @@ type Endpoints struct {
 	db *store.DB
 
 	mu   sync.Mutex
-	seq  uint64             // of resource.Topic, when ways were read; guarded by mu
-	ways map[string]*way    // by VPC; guarded by mu
-	seen map[string]*parsed // by endpoint; guarded by mu
+	seq  uint64                             // of resource.Topic, when ways were read; guarded by mu
+	ways map[string]*way                    // by VPC; guarded by mu
+	seen map[iam.EndpointSpec]*iam.Endpoint // guarded by mu
 }
 
 // New gives the capability.
 func New(db *store.DB) *Endpoints {
-	return &Endpoints{db: db, ways: map[string]*way{}, seen: map[string]*parsed{}}
+	return &Endpoints{db: db, ways: map[string]*way{}, seen: map[iam.EndpointSpec]*iam.Endpoint{}}
 }
 
 // record is the record of an endpoint.
@@ -105,18 +105,10 @@ func readPolicy(text *string, gateway bool) (string, error) {
 	if api.Or(text, "") == "" {
 		return policy.DefaultEndpointPolicy, nil
 	}
-	if _, err := policy.Parse([]byte(*text), kindOf(gateway)); err != nil {
+	if _, err := policy.Parse([]byte(*text), iam.EndpointPolicy(gateway)); err != nil {
 		return "", resource.Errorf("InvalidPolicyDocument", "%s", err.Error())
 	}
 	return *text, nil
-}
-
-// kindOf is the kind of an endpoint's policy.
-func kindOf(gateway bool) policy.Kind {
-	if gateway {
-		return policy.GatewayEndpoint
-	}
-	return policy.Endpoint
 }
 
 // name names an endpoint: its own names, the Regional one first, then one a zone, then the private ones that it takes over.

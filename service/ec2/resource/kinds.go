@@ -1,12 +1,16 @@
 package resource
 
 import (
+	"context"
 	"net/netip"
 	"strings"
+	"time"
 
+	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/api/route53resolver"
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/store"
 )
 
 // The kinds of resources. Names are those of ARNs and of tags' ResourceType, codes those of EC2's errors; quotas are AWS's
@@ -162,7 +166,22 @@ type Endpoint struct {
 // Peering is a VPC peering connection; its record belongs to the requester, and its VPC is the requester's.
 type Peering struct {
 	ec2.VpcPeeringConnection
-	Number int // dataplane.Peering's
+	Number  int    // dataplane.Peering's
+	Ended   int64  `json:",omitempty"` // when it failed, was rejected or deleted, in milliseconds
+	EndedBy string `json:",omitempty"` // the account that deleted it
+}
+
+// State is the state of a peering connection. A request that nobody has answered expires by itself. source: userguide, "VPC
+// peering connection lifecycle"
+func (p *Peering) State(now time.Time) string {
+	if p.Status == nil {
+		return ""
+	}
+	state := api.Or(p.Status.Code, "")
+	if state == ec2.VpcPeeringConnectionStateReasonCodePendingAcceptance && p.ExpirationTime != nil && !now.Before(*p.ExpirationTime) {
+		return ec2.VpcPeeringConnectionStateReasonCodeExpired
+	}
+	return state
 }
 
 // FlowLog is a flow log of a VPC, a subnet or an interface.
@@ -197,17 +216,29 @@ type VpnGateway struct{ ec2.VpnGateway }
 // CustomerGateway stands for a site on-premises, which has this public address.
 type CustomerGateway struct{ ec2.CustomerGateway }
 
-// VpnConnection joins a customer gateway and a virtual private gateway.
+// VpnConnection joins a customer gateway and a virtual private gateway; its record's VPC is none, because the gateway's may
+// change.
 type VpnConnection struct {
 	ec2.VpnConnection
-	Number int // dataplane.Tunnel's
+	Number  int   // dataplane.Tunnel's
+	Up      bool  `json:",omitempty"` // a host carries it
+	Changed int64 // when it went up or down, in milliseconds
 }
 
-// ResolverEndpoint is an inbound or outbound Resolver endpoint; its interfaces are records of EC2's.
+// Carry says whether a host carries the connection. It says whether that is new.
+func (c *VpnConnection) Carry(up bool, now time.Time) (changed bool) {
+	if c.Up == up {
+		return false
+	}
+	c.Up, c.Changed = up, now.UnixMilli()
+	return true
+}
+
+// ResolverEndpoint is an inbound or outbound Resolver endpoint; its interfaces are records of EC2's. What state its addresses
+// are in follows from its own.
 type ResolverEndpoint struct {
 	route53resolver.ResolverEndpoint
 	Addresses []route53resolver.IpAddressResponse
-	Groups    []string
 }
 
 // ResolverRule is a rule of Resolver.
@@ -216,6 +247,33 @@ type ResolverRule struct{ route53resolver.ResolverRule }
 // ResolverLink is the association of a rule with a VPC.
 type ResolverLink struct {
 	route53resolver.ResolverRuleAssociation
+}
+
+// mostLinks is how many peering connections and VPN connections there may be. dataplane.Peering says so.
+const mostLinks = 8000
+
+// LinkNumber gives a number for a new peering connection or VPN connection, which no other has, whoever's it is.
+func LinkNumber(ctx context.Context, tx *store.Tx) (int, error) {
+	peerings, err := Peerings.All(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	connections, err := VpnConnections.All(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	taken := make([]int, 0, len(peerings)+len(connections))
+	for _, p := range peerings {
+		taken = append(taken, p.Data.Number)
+	}
+	for _, c := range connections {
+		taken = append(taken, c.Data.Number)
+	}
+	n := FreeNumber(taken)
+	if n > mostLinks {
+		return 0, Errorf("InsufficientCapacity", "There is no room for another VPC peering connection or VPN connection") // source: guess
+	}
+	return n, nil
 }
 
 // FreeNumber is the lowest number from 1 that is not taken.

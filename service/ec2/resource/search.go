@@ -22,8 +22,8 @@ type Search[T any] struct {
 	Filters   Filters[T]
 	// Complete works out what follows from other resources, before the filters look. It may be nil.
 	Complete func(ctx context.Context, tx *store.Tx, list []*Record[T]) error
-	// Beside gives those that are no records. It may be nil.
-	Beside func(ctx context.Context) []*Record[T]
+	// Beside gives those that are no records, or not the caller's own. It may be nil.
+	Beside func(ctx context.Context, tx *store.Tx) ([]*Record[T], error)
 	// Hidden says which records are not listed, nor found. It may be nil.
 	Hidden func(ctx context.Context, r *Record[T]) bool
 	// Allow authorizes operations that are about more than a list of everything. It may be nil.
@@ -113,6 +113,9 @@ func (s *Search[T]) limit(q Query) (int, error) {
 
 // check refuses filters that there are not.
 func (s *Search[T]) check(filters []ec2.Filter) error {
+	if err := few(filters); err != nil {
+		return err
+	}
 	for _, f := range filters {
 		name := api.Or(f.Name, "")
 		if _, ok := s.Filters[name]; ok || name == "tag-key" || name == "tag-value" || strings.HasPrefix(name, "tag:") {
@@ -127,7 +130,10 @@ func (s *Search[T]) check(filters []ec2.Filter) error {
 func (s *Search[T]) candidates(ctx context.Context, tx *store.Tx, ids []string) ([]*Record[T], error) {
 	var list []*Record[T]
 	if s.Beside != nil {
-		list = s.Beside(ctx)
+		var err error
+		if list, err = s.Beside(ctx, tx); err != nil {
+			return nil, err
+		}
 	}
 	if len(ids) == 0 {
 		records, err := s.Kind.List(ctx, tx)
@@ -256,6 +262,9 @@ func Int(n *int64) *string {
 
 // Select keeps what passes filters of a list of things that are no records.
 func Select[T any](list []T, filters []ec2.Filter, by map[string]func(*T) []string) ([]T, error) {
+	if err := few(filters); err != nil {
+		return nil, err
+	}
 	for _, f := range filters {
 		values, ok := by[api.Or(f.Name, "")]
 		if !ok {
@@ -271,6 +280,22 @@ func matches(f ec2.Filter, values []string) bool {
 	return slices.ContainsFunc(values, func(has string) bool {
 		return slices.ContainsFunc(f.Values, func(want string) bool { return Like(want, has) })
 	})
+}
+
+// The limits of filters. source: userguide, "Filtering using the AWS CLI"
+const (
+	mostFilters = 50
+	mostValues  = 200
+)
+
+// few refuses too many filters. source: userguide
+func few(filters []ec2.Filter) error {
+	for _, f := range filters {
+		if len(filters) > mostFilters || len(f.Values) > mostValues {
+			return Errorf("FilterLimitExceeded", "A request can have up to %d filters with up to %d values each", mostFilters, mostValues)
+		}
+	}
+	return nil
 }
 
 // noFilter is the error for a filter that there is not. source: aws

@@ -5,17 +5,21 @@ import (
 
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/store"
 )
 
 // searchLists is DescribeManagedPrefixLists. source: userguide, the operation's page
 var searchLists = resource.Search[resource.PrefixList]{
-	Kind: resource.PrefixLists, Operation: "DescribeManagedPrefixLists", Beside: amazons, Least: 1, Most: 100,
+	Kind: resource.PrefixLists, Operation: "DescribeManagedPrefixLists", Beside: beside, Least: 1, Most: 100,
 	Filters: resource.Filters[resource.PrefixList]{
 		"owner-id":         func(l *prefixList) []string { return resource.One(l.Data.OwnerId) },
 		"prefix-list-id":   func(l *prefixList) []string { return []string{l.ID} },
 		"prefix-list-name": func(l *prefixList) []string { return resource.One(l.Data.PrefixListName) },
 	},
 }
+
+// beside gives AWS's lists, which are no records.
+func beside(ctx context.Context, _ *store.Tx) ([]*prefixList, error) { return amazons(ctx), nil }
 
 // DescribeManagedPrefixLists lists prefix lists, the caller's own and AWS's.
 func (o *Routing) DescribeManagedPrefixLists(ctx context.Context, in *ec2.DescribeManagedPrefixListsInput) (*ec2.DescribeManagedPrefixListsOutput, error) {

@@ -97,7 +97,9 @@ var dhcpKeys = map[string]func([]string) bool{
 	"domain-name-servers":  func(values []string) bool { return len(values) <= mostServers && all(values, nameServer) },
 	"ntp-servers":          servers,
 	"netbios-name-servers": servers,
-	"netbios-node-type":    func(values []string) bool { return len(values) == 1 && slices.Contains([]string{"1", "2", "4", "8"}, values[0]) },
+	"netbios-node-type": func(values []string) bool {
+		return len(values) == 1 && slices.Contains([]string{"1", "2", "4", "8"}, values[0])
+	},
 }
 
 // servers says whether values are addresses of servers.

@@ -79,8 +79,9 @@ func peered(ctx context.Context, tx *store.Tx, vpcID string) (bool, error) {
 // peerings lists the peering connections of a VPC that are or may become active.
 func peerings(ctx context.Context, tx *store.Tx, vpcID string) ([]*resource.Record[resource.Peering], error) {
 	list, err := resource.Peerings.All(ctx, tx)
+	now := api.CallFrom(ctx).Time
 	return slices.DeleteFunc(list, func(p *resource.Record[resource.Peering]) bool {
-		switch api.Or(api.Or(p.Data.Status, ec2.VpcPeeringConnectionStateReason{}).Code, "") {
+		switch p.Data.State(now) {
 		case ec2.VpcPeeringConnectionStateReasonCodeActive, ec2.VpcPeeringConnectionStateReasonCodePendingAcceptance,
 			ec2.VpcPeeringConnectionStateReasonCodeInitiatingRequest, ec2.VpcPeeringConnectionStateReasonCodeProvisioning:
 			return sideOf(p, vpcID) == nil
