@@ -11,8 +11,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,8 +92,11 @@ func (n *Network) Run(ctx context.Context) error {
 		for ctx.Err() == nil {
 			err := n.turn(ctx, s)
 			if text := reason(err); text != said && ctx.Err() == nil {
-				n.Log.Warn("carrying the network", "error", text)
-				said = text
+				if said = text; text == "" {
+					n.Log.Info("the network is carried again")
+				} else {
+					n.Log.Warn("the network is not carried", "error", text)
+				}
 			}
 			n.await(ctx)
 		}
@@ -136,8 +141,14 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 		return err
 	}
 	n.mu.Lock()
+	before := n.status.Failures
 	n.current, n.status = cfg, status
 	n.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(status.Failures)) {
+		if why := status.Failures[id]; before[id] != why {
+			n.Log.Warn("the host cannot carry something", "id", id, "why", why)
+		}
+	}
 	return errors.Join(s.set(ctx, cfg), n.settle(ctx, state, status))
 }
 
