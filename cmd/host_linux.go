@@ -3,10 +3,16 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/link"
@@ -22,6 +28,7 @@ type Host struct {
 	Connect     string `placeholder:"HOST:PORT" help:"The links address of a control plane elsewhere, instead."`
 	Certificate string `type:"existingfile" placeholder:"FILE" help:"What vennel certificate host has written, for --connect."`
 	CA          string `name:"ca" type:"existingfile" help:"A certificate authority that machines trust, too."`
+	Attached    bool   `hidden:"" help:"End when the standard input does."`
 	Leave       bool   `default:"true" negatable:"" help:"Leave everything in place when it stops, for the next start; --no-leave removes all."`
 	LogLevel
 }
@@ -66,6 +73,14 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 			err = errors.Join(err, host.Remove(context.WithoutCancel(ctx)))
 		}
 	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if h.Attached {
+		go func() { // it ends with the process, if not before
+			_, _ = io.Copy(io.Discard, s.In)
+			cancel()
+		}()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return host.Run(ctx) })
 	if h.Connect == "" {
@@ -85,3 +100,74 @@ func First() { machine.Init() }
 
 // localHost is the host whose daemon listens on a unix socket.
 func localHost(path string) (dataplane.Host, error) { return link.Local(path), nil }
+
+// hostAttributes are those of a host daemon that is started by a lab: without root it is root of a user namespace of its own.
+func hostAttributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is for the lab, which tells it
+	if os.Geteuid() != 0 {
+		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return a
+}
+
+// cannotCarry says why no private network can be on this machine; nil when it can.
+func cannotCarry() error {
+	if _, err := exec.LookPath("nft"); err != nil {
+		return errors.New("it needs the program nft, which Debian has in the package nftables")
+	}
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	try := exec.Command("/proc/self/exe", "version")
+	try.SysProcAttr = hostAttributes()
+	if err := try.Run(); err != nil {
+		return fmt.Errorf("it needs root, or user namespaces, which this system does not give: %w", err)
+	}
+	return nil
+}
+
+// execIn runs a command in a machine, with the terminal where there is one.
+func execIn(ctx context.Context, dir, id string, command []string, s Streams) (int, error) {
+	c := machine.ExecConfig{Argv: command, Stdin: s.In, Stdout: s.Out, Stderr: s.Err}
+	in, ok := s.In.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return machine.Exec(ctx, dir, id, c)
+	}
+	fd := int(in.Fd())
+	size := func() machine.Size {
+		columns, rows, err := term.GetSize(fd)
+		if err != nil {
+			return machine.Size{Rows: 24, Columns: 80}
+		}
+		return machine.Size{Rows: uint16(rows), Columns: uint16(columns)}
+	}
+	before, err := term.MakeRaw(fd)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = term.Restore(fd, before) }() // there is nothing else to try
+	changes := make(chan os.Signal, 1)
+	signal.Notify(changes, syscall.SIGWINCH)
+	defer signal.Stop(changes)
+	resize := make(chan machine.Size)
+	c.TTY, c.Size, c.Resize = true, size(), resize
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // until the command has ended
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changes:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case resize <- size():
+			}
+		}
+	}()
+	return machine.Exec(ctx, dir, id, c)
+}

@@ -5,6 +5,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"github.com/vennel/vennel/dataplane"
 )
@@ -23,3 +24,15 @@ func localHost(string) (dataplane.Host, error) { return nil, errNotLinux }
 
 // First does nothing: there are no machines.
 func First() {}
+
+// hostSocket is the name of the socket in a host's folder.
+const hostSocket = "host.sock"
+
+// hostAttributes are none.
+func hostAttributes() *syscall.SysProcAttr { return nil }
+
+// cannotCarry says so.
+func cannotCarry() error { return errNotLinux }
+
+// execIn says so.
+func execIn(context.Context, string, string, []string, Streams) (int, error) { return 0, errNotLinux }

@@ -19,12 +19,22 @@ import (
 	"github.com/vennel/vennel/wire"
 )
 
-// Lab starts a server with a managed node on this machine, shows a command run on it, and stays up.
+// Lab is a private network on this machine to try, break and mend.
 type Lab struct {
+	Up   LabUp   `cmd:"" default:"withargs" help:"Start it, show a command run on its nodes, and stay up."`
+	Exec LabExec `cmd:"" help:"Run a command in one of its machines; a shell without one."`
+}
+
+// LabUp starts a server, a private network with an instance in it and an office beside it, and shows them. Where no private
+// network can be, it starts a managed node on this machine instead.
+type LabUp struct {
 	DataFlag
-	HTTP  string `default:"127.0.0.1:4566" env:"VENNEL_HTTP" placeholder:"ADDR" help:"Address for plain HTTP; another is taken when it is in use."`
-	HTTPS string `default:"127.0.0.1:4443" env:"VENNEL_HTTPS" placeholder:"ADDR" help:"Address for HTTPS and agents; another is taken when it is in use."`
-	Nodes int    `default:"1" help:"How many nodes to start."`
+	HTTP     string `default:"127.0.0.1:4566" env:"VENNEL_HTTP" placeholder:"ADDR" help:"Address for plain HTTP; another is taken when it is in use."`
+	HTTPS    string `default:"127.0.0.1:4443" env:"VENNEL_HTTPS" placeholder:"ADDR" help:"Address for HTTPS and agents; another is taken when it is in use."`
+	Keep     bool   `help:"Leave everything in place when it stops; the next start goes on with it."`
+	Plain    bool   `help:"No private network: a server and nodes on this machine."`
+	Nodes    int    `default:"1" help:"How many nodes to start, with --plain."`
+	SSMAgent string `name:"ssm-agent" type:"existingdir" placeholder:"DIR" env:"VENNEL_SSM_AGENT" help:"The folder of the official SSM Agent's programs: the instance then has it."`
 }
 
 // The names of what the lab makes.
@@ -41,7 +51,21 @@ const labCommand = `echo Hello from $(uname -n), a managed node`
 const labPatience = 30 * time.Second
 
 // Run starts everything, shows it, and waits for the signal to stop.
-func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
+func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
+	if l.Plain {
+		return l.plain(ctx, s)
+	}
+	if why := cannotCarry(); why != nil {
+		if newView(s.Out).terminal {
+			fmt.Fprintf(s.Out, "No private network: %v. This is a server and a node instead.\n\n", why)
+		}
+		return l.plain(ctx, s)
+	}
+	return l.private(ctx, s)
+}
+
+// plain is the lab without a private network.
+func (l *LabUp) plain(ctx context.Context, s Streams) (err error) {
 	folder, remove, err := l.scratch(ctx)
 	if err != nil {
 		return err
@@ -53,7 +77,7 @@ func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
 	}
 	defer func() { _ = log.Close() }() // each line was written at once
 	v := newView(s.Out)
-	ready, stop, err := l.serve(ctx, folder, log, v)
+	ready, _, stop, err := l.serve(ctx, Config{Data: folder}, log, v)
 	if err != nil {
 		return err
 	}
@@ -75,19 +99,26 @@ func (l *Lab) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := l.show(ctx, client, v, ids[0]); err != nil {
+	if err := l.show(ctx, client, v, ids[:1]); err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	self, named, err := callName(folder, ready)
 	if err != nil {
 		return err
 	}
-	env := shorten(self) + " env"
-	if found, err := readReady(DataFlag{}); err != nil || found.HTTP != ready.HTTP {
-		env += " --data " + quote(folder)
+	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s env%s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n", self, named)
+	return v.live(ctx, client, picture)
+}
+
+// callName is how a user calls this program, and names a folder where it is not the one that is found without a name.
+func callName(folder string, ready Ready) (self, named string, err error) {
+	if self, err = os.Executable(); err != nil {
+		return "", "", err
 	}
-	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n", env)
-	return v.live(ctx, client)
+	if found, err := readReady(DataFlag{}); err != nil || found.HTTP != ready.HTTP {
+		named = " --data " + quote(folder)
+	}
+	return shorten(self), named, nil
 }
 
 // labFolder is the name of the folder of a lab that is given none.
@@ -95,12 +126,13 @@ const labFolder = "vennel-lab"
 
 // scratch is the lab's folder: the one that was named, or one that goes away with the lab. What a
 // lab that was killed has left there goes first.
-func (l *Lab) scratch(ctx context.Context) (folder string, remove func() error, err error) {
+func (l *LabUp) scratch(ctx context.Context) (folder string, remove func() error, err error) {
+	stays := func() error { return nil }
 	if l.Data != "" {
 		if folder, err = l.folder(); err != nil {
 			return "", nil, err
 		}
-		return folder, func() error { return nil }, os.MkdirAll(folder, 0o700)
+		return folder, stays, os.MkdirAll(folder, 0o700)
 	}
 	if folder, err = defaultFolder(labFolder); err != nil {
 		return "", nil, err
@@ -113,6 +145,9 @@ func (l *Lab) scratch(ctx context.Context) (folder string, remove func() error, 
 			return "", nil, errors.Join(fmt.Errorf("a lab runs already, on %s; name another folder with --data to have one more", endpoint), conn.Close())
 		}
 	}
+	if l.Keep {
+		return folder, stays, os.MkdirAll(folder, 0o700)
+	}
 	if err := os.RemoveAll(folder); err != nil {
 		return "", nil, err
 	}
@@ -120,33 +155,33 @@ func (l *Lab) scratch(ctx context.Context) (folder string, remove func() error, 
 }
 
 // serve starts the server in this process.
-func (l *Lab) serve(ctx context.Context, folder string, log io.Writer, v *view) (Ready, func() error, error) {
+func (l *LabUp) serve(ctx context.Context, cfg Config, log io.Writer, v *view) (Ready, *Server, func() error, error) {
 	s := Serve{HTTP: l.HTTP, HTTPS: l.HTTPS, Region: "us-east-1", Account: "000000000000"}
 	sockets, err := s.listen(ctx)
 	if err != nil {
 		s.HTTP, s.HTTPS = other(l.HTTP), other(l.HTTPS)
 		if sockets, err = s.listen(ctx); err != nil {
-			return Ready{}, nil, err
+			return Ready{}, nil, nil, err
 		}
 	}
-	ready := sockets.ready(folder, &s)
+	ready := sockets.ready(cfg.Data, &s)
 	done := v.step("Starting the server on %s", ready.HTTP)
 	serving, stop := context.WithCancel(ctx)
-	up, ended := make(chan struct{}), make(chan error, 1)
-	cfg := Config{Data: folder, Region: s.Region, Account: s.Account, Log: slog.New(slog.NewTextHandler(log, nil))}
+	up, ended := make(chan *Server, 1), make(chan error, 1)
+	cfg.Region, cfg.Account, cfg.Log = s.Region, s.Account, slog.New(slog.NewTextHandler(log, nil))
 	go func() {
-		ended <- serve(serving, cfg, sockets, func() error {
-			close(up)
-			return sayReady(io.Discard, folder, ready)
+		ended <- serve(serving, cfg, sockets, func(server *Server) error {
+			up <- server
+			return sayReady(io.Discard, cfg.Data, ready)
 		})
 	}()
 	select {
-	case <-up:
+	case server := <-up:
 		done()
-		return ready, func() error { stop(); return <-ended }, nil
+		return ready, server, func() error { stop(); return <-ended }, nil
 	case err := <-ended:
 		stop()
-		return Ready{}, nil, err
+		return Ready{}, nil, nil, err
 	}
 }
 
@@ -173,8 +208,8 @@ func (r running) stop() {
 }
 
 // startNodes registers and starts the nodes and waits until all are online.
-func (l *Lab) startNodes(ctx context.Context, folder string, r Ready, log io.Writer, v *view) (agents running, ids []string, err error) {
-	code, id, err := l.activate(ctx, r)
+func (l *LabUp) startNodes(ctx context.Context, folder string, r Ready, log io.Writer, v *view) (agents running, ids []string, err error) {
+	code, id, err := activate(ctx, r, l.Nodes)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -234,7 +269,7 @@ func online(ctx context.Context, client *wire.Client, activation string) (ids []
 }
 
 // activate makes the nodes' role, unless an earlier lab in the folder has, and an activation.
-func (l *Lab) activate(ctx context.Context, r Ready) (code, id string, err error) {
+func activate(ctx context.Context, r Ready, nodes int) (code, id string, err error) {
 	identity, err := clientOf(r, "iam")
 	if err != nil {
 		return "", "", err
@@ -256,7 +291,7 @@ func (l *Lab) activate(ctx context.Context, r Ready) (code, id string, err error
 	}
 	out := new(ssm.CreateActivationOutput)
 	err = manager.Call(ctx, "CreateActivation", &ssm.CreateActivationInput{
-		IamRole: labRole, DefaultInstanceName: new("lab"), RegistrationLimit: new(int64(l.Nodes)), Tags: []ssm.Tag{{Key: "lab", Value: "yes"}},
+		IamRole: labRole, DefaultInstanceName: new("lab"), RegistrationLimit: new(int64(nodes)), Tags: []ssm.Tag{{Key: "lab", Value: "yes"}},
 	}, out)
 	if err != nil {
 		return "", "", err
@@ -264,30 +299,32 @@ func (l *Lab) activate(ctx context.Context, r Ready) (code, id string, err error
 	return *out.ActivationCode, *out.ActivationId, nil
 }
 
-// show runs a command on a node as the aws command would, and prints what came back.
-func (l *Lab) show(ctx context.Context, client *wire.Client, v *view, node string) error {
-	v.say("\n$ aws ssm send-command --document-name AWS-RunShellScript \\\n      --instance-ids %s --parameters 'commands=[\"%s\"]'\n", node, labCommand)
+// show runs a command on nodes as the aws command would, and prints what came back.
+func (l *LabUp) show(ctx context.Context, client *wire.Client, v *view, nodes []string) error {
+	v.say("\n$ aws ssm send-command --document-name AWS-RunShellScript \\\n      --instance-ids %s --parameters 'commands=[\"%s\"]'\n", strings.Join(nodes, " "), labCommand)
 	sent := new(ssm.SendCommandOutput)
 	err := client.Call(ctx, "SendCommand", &ssm.SendCommandInput{
-		DocumentName: "AWS-RunShellScript", InstanceIds: []string{node}, Parameters: map[string][]string{"commands": {labCommand}},
+		DocumentName: "AWS-RunShellScript", InstanceIds: nodes, Parameters: map[string][]string{"commands": {labCommand}},
 	}, sent)
 	if err != nil {
 		return err
 	}
 	id := *sent.Command.CommandId
-	v.say("$ aws ssm get-command-invocation --command-id %s \\\n      --instance-id %s --query StandardOutputContent --output text\n", id, node)
-	out := new(ssm.GetCommandInvocationOutput)
-	err = until(ctx, func() (bool, error) {
-		err := client.Call(ctx, "GetCommandInvocation", &ssm.GetCommandInvocationInput{CommandId: id, InstanceId: node}, out)
-		return err == nil && *out.Status != "Pending" && *out.Status != "InProgress" && *out.Status != "Delayed", err
-	})
-	if err != nil {
-		return err
+	for _, node := range nodes {
+		v.say("$ aws ssm get-command-invocation --command-id %s \\\n      --instance-id %s --query StandardOutputContent --output text\n", id, node)
+		out := new(ssm.GetCommandInvocationOutput)
+		err = until(ctx, func() (bool, error) {
+			err := client.Call(ctx, "GetCommandInvocation", &ssm.GetCommandInvocationInput{CommandId: id, InstanceId: node}, out)
+			return err == nil && *out.Status != "Pending" && *out.Status != "InProgress" && *out.Status != "Delayed", err
+		})
+		if err != nil {
+			return err
+		}
+		if *out.Status != "Success" {
+			return fmt.Errorf("the command ended as %s: %s", *out.StatusDetails, *out.StandardErrorContent)
+		}
+		v.say("%s", *out.StandardOutputContent)
 	}
-	if *out.Status != "Success" {
-		return fmt.Errorf("the command ended as %s: %s", *out.StatusDetails, *out.StandardErrorContent)
-	}
-	v.say("%s", *out.StandardOutputContent)
 	return nil
 }
 

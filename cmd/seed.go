@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/vennel/vennel/api/iam"
 	"github.com/vennel/vennel/api/route53resolver"
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/instance"
 	"github.com/vennel/vennel/wire"
 )
 
@@ -87,7 +87,7 @@ func (s *seeder) find(ctx context.Context) (*Seed, error) {
 }
 
 // make makes the network and its instance.
-func (s *seeder) make(ctx context.Context) (*Seed, error) {
+func (s *seeder) make(ctx context.Context, official bool) (*Seed, error) {
 	seed := &Seed{Endpoints: map[string]string{}}
 	vpc, err := call[ec2.CreateVpcOutput](ctx, s, "ec2", "CreateVpc", &ec2.CreateVpcInput{CidrBlock: new(seedVPC.String()), TagSpecifications: named("vpc", "lab")})
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *seeder) make(ctx context.Context) (*Seed, error) {
 	if err := s.office(ctx, seed); err != nil {
 		return nil, err
 	}
-	return seed, s.instance(ctx, seed)
+	return seed, s.instance(ctx, seed, official)
 }
 
 // permission lets a port in from ranges.
@@ -232,7 +232,7 @@ const (
 )
 
 // instance starts an instance that nobody can reach, with a role that lets its agent be managed.
-func (s *seeder) instance(ctx context.Context, seed *Seed) error {
+func (s *seeder) instance(ctx context.Context, seed *Seed, official bool) error {
 	_, err := call[iam.CreateRoleOutput](ctx, s, "iam", "CreateRole", &iam.CreateRoleInput{RoleName: seedRole, AssumeRolePolicyDocument: instanceTrust})
 	if err == nil {
 		_, err = call[iam.AttachRolePolicyOutput](ctx, s, "iam", "AttachRolePolicy", &iam.AttachRolePolicyInput{RoleName: seedRole, PolicyArn: labPolicy})
@@ -252,17 +252,12 @@ func (s *seeder) instance(ctx context.Context, seed *Seed) error {
 	if err != nil {
 		return err
 	}
-	images, err := call[ec2.DescribeImagesOutput](ctx, s, "ec2", "DescribeImages", &ec2.DescribeImagesInput{
-		Filters: []ec2.Filter{{Name: new("name"), Values: []string{"vennel-linux-*"}}},
-	})
-	if err == nil && len(images.Images) == 0 {
-		err = errors.New("there is no image to start an instance from")
-	}
-	if err != nil {
-		return err
+	image := instance.AgentImage
+	if official {
+		image = instance.OfficialImage
 	}
 	run, err := call[ec2.RunInstancesOutput](ctx, s, "ec2", "RunInstances", &ec2.RunInstancesInput{
-		ImageId: images.Images[0].ImageId, InstanceType: new("t3.micro"), MinCount: 1, MaxCount: 1, SubnetId: &seed.Subnets[0],
+		ImageId: &image.ID, InstanceType: new("t3.micro"), MinCount: 1, MaxCount: 1, SubnetId: &seed.Subnets[0],
 		SecurityGroupIds: []string{node}, IamInstanceProfile: &ec2.IamInstanceProfileSpecification{Name: new(seedRole)},
 		MetadataOptions: &ec2.InstanceMetadataOptionsRequest{HttpTokens: new("required")}, TagSpecifications: named("instance", "web"),
 	})

@@ -127,7 +127,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 		}
 	}
 	ready := listeners.ready(folder, s)
-	say := func() error { return sayReady(streams.Out, folder, ready) }
+	say := func(*Server) error { return sayReady(streams.Out, folder, ready) }
 	for {
 		err := serve(ctx, cfg, listeners, say)
 		if !errors.Is(err, store.ErrRestored) {
@@ -140,7 +140,7 @@ func (s *Serve) Run(ctx context.Context, streams Streams) error {
 		if listeners, err = s.listenAgain(ctx, ready); err != nil {
 			return err
 		}
-		say = func() error { return sayReady(io.Discard, folder, ready) }
+		say = func(*Server) error { return sayReady(io.Discard, folder, ready) }
 	}
 }
 
@@ -238,7 +238,7 @@ func sayReady(out io.Writer, folder string, r Ready) error {
 }
 
 // serve runs a server on open sockets until ctx ends.
-func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (err error) {
+func serve(ctx context.Context, cfg Config, l listeners, ready func(*Server) error) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	server, err := OpenServer(ctx, cfg)
 	if err != nil {
@@ -277,7 +277,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func() error) (er
 		}
 		return nil
 	})
-	if err := ready(); err != nil {
+	if err := ready(server); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(filepath.Join(cfg.Data, readyFile))) }()

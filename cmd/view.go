@@ -71,11 +71,11 @@ const refresh = time.Second
 const liveRows = 8
 
 // live draws the nodes and the latest commands until ctx ends.
-func (v *view) live(ctx context.Context, client *wire.Client) error {
+func (v *view) live(ctx context.Context, client *wire.Client, draw func(context.Context, *wire.Client) (string, error)) error {
 	tick := time.NewTicker(refresh)
 	defer tick.Stop()
 	for {
-		text, err := picture(ctx, client)
+		text, err := draw(ctx, client)
 		if ctx.Err() != nil {
 			fmt.Fprintln(v.out)
 			return nil

@@ -46,15 +46,17 @@ type Network struct {
 	Config
 	names *dns.Server
 	wake  *store.Subscription
+	nudge chan struct{} // something else has changed
 
 	mu      sync.Mutex
-	current *dataplane.Config // set last; guarded by mu
+	hosts   []dataplane.Machine // of the sites, beside the plan's; guarded by mu
+	current *dataplane.Config   // set last; guarded by mu
 	status  dataplane.Status  // what came of it; guarded by mu
 }
 
 // New makes a Network; Run carries it.
 func New(cfg Config) *Network {
-	n := &Network{Config: cfg, wake: cfg.DB.Subscribe(resource.Topic)}
+	n := &Network{Config: cfg, wake: cfg.DB.Subscribe(resource.Topic), nudge: make(chan struct{}, 1)}
 	n.names = dns.New(dns.Options{Log: cfg.Log, Dial: n.dial})
 	return n
 }
@@ -64,6 +66,26 @@ func (n *Network) Current() (*dataplane.Config, dataplane.Status) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.current, n.status
+}
+
+// SetHosts makes these the machines of the sites.
+func (n *Network) SetHosts(hosts []dataplane.Machine) {
+	n.mu.Lock()
+	n.hosts = hosts
+	n.mu.Unlock()
+	select {
+	case n.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// options are those of the next plan.
+func (n *Network) options() *plan.Options {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.Plan
+	o.Hosts = append(slices.Clone(o.Hosts), n.hosts...)
+	return &o
 }
 
 // Names are the resolvers.
@@ -117,7 +139,17 @@ func reason(err error) string {
 func (n *Network) await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
-	_, _ = n.wake.Next(ctx) // whichever it was, the rows are read anew
+	woken := make(chan struct{})
+	go func() {
+		defer close(woken)
+		_, _ = n.wake.Next(ctx) // whichever it was, the rows are read anew
+	}()
+	select {
+	case <-woken:
+	case <-n.nudge:
+		cancel()
+		<-woken
+	}
 }
 
 // turn brings the host to what is kept.
@@ -132,12 +164,13 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 	if err != nil {
 		return err
 	}
-	cfg := state.Network(&n.Plan)
+	options := n.options()
+	cfg := state.Network(options)
 	status, err := n.Host.Set(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := n.names.Set(state.Names(&n.Plan)); err != nil {
+	if err := n.names.Set(state.Names(options)); err != nil {
 		return err
 	}
 	n.mu.Lock()
