@@ -132,3 +132,30 @@ func TestElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestQuotas makes one endpoint too many. source: userguide, "Quotas on Route 53 VPC Resolver endpoints"
+func TestQuotas(t *testing.T) {
+	d := awstest.NewDesk(t)
+	ctx := d.As("111111111111", "us-east-1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	r := route53resolver.New(d.DB)
+	d.Change(func(tx *store.Tx) error {
+		for _, id := range []string{"rslvr-in-1", "rslvr-in-2", "rslvr-in-3", "rslvr-in-4"} {
+			e := &resource.Record[resource.ResolverEndpoint]{ID: id, Account: "111111111111", Region: "us-east-1"}
+			e.Data.CreatorRequestId, e.Data.Status = &id, new("OPERATIONAL")
+			if err := resource.ResolverEndpoints.Put(t.Context(), tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	_, err := r.CreateResolverEndpoint(ctx, &api.CreateResolverEndpointInput{
+		CreatorRequestId: "5", Direction: "INBOUND", SecurityGroupIds: []string{"sg-1"}, IpAddresses: []api.IpAddressRequest{{SubnetId: "a"}, {SubnetId: "b"}},
+	})
+	if awstest.Code(err) != "LimitExceededException" {
+		t.Error(err)
+	}
+	out, err := r.ListResolverEndpoints(ctx, &api.ListResolverEndpointsInput{MaxResults: new(int64(3)), NextToken: new("rslvr-in-1")})
+	if err != nil || len(out.ResolverEndpoints) != 3 || out.NextToken != nil {
+		t.Errorf("%v %v", out, err)
+	}
+}
