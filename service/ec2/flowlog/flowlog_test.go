@@ -39,7 +39,7 @@ type site struct {
 // settle makes a site.
 func settle(t *testing.T) *site {
 	d := awstest.NewDesk(t)
-	records, err := store.OpenLog(t.Context(), d.DB, "flow", slog.Default())
+	records, err := store.OpenLog(t.Context(), d.DB, "flow", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func settle(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	s := &site{Desk: d, logs: flowlog.New(d.DB, records, slog.Default()), at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	s := &site{Desk: d, logs: flowlog.New(d.DB, records, slog.New(slog.DiscardHandler)), at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	s.ctx = d.As("111111111111", "us-east-1", s.at)
 	vpcs, interfaces := vpc.New(d.DB), networkinterface.New(d.DB)
 	v, err := vpcs.CreateVpc(s.ctx, &ec2.CreateVpcInput{CidrBlock: new("10.0.0.0/16")})
