@@ -24,13 +24,16 @@ const (
 	minute, ten   = 60, 600
 )
 
+// action is what a caller must be allowed.
+const action = "ec2:CreateFlowLogs"
+
 // groupName is what a log group can be called. source: model, "LogGroupName" of CloudWatch Logs
 var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 // CreateFlowLogs makes a flow log of each of some VPCs, subnets or interfaces. Its records are kept by this server under the name
 // of the log group.
 func (f *FlowLogs) CreateFlowLogs(ctx context.Context, in *ec2.CreateFlowLogsInput) (*ec2.CreateFlowLogsOutput, error) {
-	const action, operation = "ec2:CreateFlowLogs", "CreateFlowLogs"
+	const operation = "CreateFlowLogs"
 	tags, err := resource.TagsFor(in.TagSpecifications, resource.FlowLogs.Name)
 	if err != nil {
 		return nil, err
@@ -47,7 +50,7 @@ func (f *FlowLogs) CreateFlowLogs(ctx context.Context, in *ec2.CreateFlowLogsInp
 	}
 	out := &ec2.CreateFlowLogsOutput{ClientToken: in.ClientToken, Unsuccessful: []ec2.UnsuccessfulItem{}}
 	err = f.db.Update(ctx, func(tx *store.Tx) error {
-		made, err := f.make(ctx, tx, in, action, ids, tags)
+		made, err := propose(ctx, tx, in, ids, tags)
 		if err != nil {
 			return err
 		}
@@ -89,12 +92,12 @@ func invalid(format string, args ...any) error {
 	return resource.Errorf("InvalidParameter", format, args...)
 }
 
-// make makes the flow logs of a request, for a caller who may watch what they are about.
-func (f *FlowLogs) make(ctx context.Context, tx *store.Tx, in *ec2.CreateFlowLogsInput, action string, ids []string, tags map[string]string) ([]*record, error) {
+// propose makes the flow logs of a request, for a caller who may watch what they are about. They are not kept yet.
+func propose(ctx context.Context, tx *store.Tx, in *ec2.CreateFlowLogsInput, ids []string, tags map[string]string) ([]*record, error) {
 	vpcs := make([]string, len(ids)) // in which the resources are
 	for i := range ids {
 		var err error
-		if vpcs[i], err = watched(ctx, tx, action, in.ResourceType, in.ResourceIds[i]); err != nil {
+		if vpcs[i], err = watched(ctx, tx, in.ResourceType, in.ResourceIds[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +123,7 @@ func (f *FlowLogs) make(ctx context.Context, tx *store.Tx, in *ec2.CreateFlowLog
 }
 
 // watched finds what a flow log is to be about, for a caller who may, and gives its VPC.
-func watched(ctx context.Context, tx *store.Tx, action, kind, id string) (vpc string, err error) {
+func watched(ctx context.Context, tx *store.Tx, kind, id string) (vpc string, err error) {
 	switch kind {
 	case ec2.FlowLogsResourceTypeVPC:
 		return vpcOf(resource.VPCs.FindFor(ctx, tx, action, id))

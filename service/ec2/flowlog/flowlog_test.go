@@ -39,7 +39,7 @@ type site struct {
 // settle makes a site.
 func settle(t *testing.T) *site {
 	d := awstest.NewDesk(t)
-	records, err := store.OpenLog(t.Context(), d.DB, "flow", slog.Default())
+	records, err := store.OpenLog(t.Context(), d.DB, "flow", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func settle(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	s := &site{Desk: d, logs: flowlog.New(d.DB, records, slog.Default()), at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	s := &site{Desk: d, logs: flowlog.New(d.DB, records, slog.New(slog.DiscardHandler)), at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	s.ctx = d.As("111111111111", "us-east-1", s.at)
 	vpcs, interfaces := vpc.New(d.DB), networkinterface.New(d.DB)
 	v, err := vpcs.CreateVpc(s.ctx, &ec2.CreateVpcInput{CidrBlock: new("10.0.0.0/16")})
@@ -133,6 +133,12 @@ func TestKeep(t *testing.T) {
 	}
 	if diff := cmp.Diff(line("A-all", "A", "REJECT", 5)+"\n"+line("B-all", "B", "ACCEPT", 6), s.read("all")); diff != "" {
 		t.Error(diff)
+	}
+	nowhere := s.flow(s.a, false)
+	nowhere.From = netip.AddrPort{}
+	s.keep(0, nowhere)
+	if got := s.read("rejects"); !strings.Contains(got, "2 111111111111 A - 10.0.1.10 0 443 6 1 60 ") {
+		t.Errorf("without an address: %s", got)
 	}
 	if ok, err := s.logs.Records(t.Context(), flowlog.Filter{Account: "111111111111", Region: "eu-west-1", Group: "all"}, nil); ok || err != nil {
 		t.Errorf("another Region has the group: %v", err)

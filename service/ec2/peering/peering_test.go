@@ -2,6 +2,7 @@ package peering_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -249,7 +250,7 @@ func TestDenied(t *testing.T) {
 	n := meet(t)
 	nobody := api.WithCall(t.Context(), &api.Call{Time: start, Region: "us-east-1", Account: ours})
 	err := n.accept(nobody, "pcx-11112222333344445")
-	if e, ok := err.(*api.Error); !ok || e.Reason != api.AccessDenied || strings.Contains(e.Message, "exist") { //nolint:errorlint // it is not wrapped
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.AccessDenied || strings.Contains(e.Message, "exist") {
 		t.Error(err)
 	}
 }
