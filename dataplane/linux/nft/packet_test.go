@@ -365,7 +365,7 @@ func TestPackets(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	defer there.Close()
+	defer func() { _ = there.Close() }() // it was only read
 	for _, ns := range []*os.File{one, r.ns, two} {
 		from := &net.UDPAddr{}
 		if ns == r.ns {
@@ -542,7 +542,7 @@ func TestServicesAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }() // a datagram waits for nobody
 	if err := netns.Do(one, func() (err error) {
 		client, err = (&net.Dialer{}).Dial("udp4", "10.0.0.2:53")
 		return err
