@@ -347,6 +347,7 @@ func TestPackets(t *testing.T) {
 		{"an ACL outward, to an endpoint", two, "", "10.0.1.20:8", false, []string{"21 out acl 6 10.0.2.10>10.0.1.20:8"}},
 		{"an inbound resolver, from an outbound one", r.ns, "10.0.1.53", "10.0.2.54:53", true, []string{"31 out accept 6 10.0.1.53>10.0.2.54:53", "33 in accept 6 10.0.1.53>10.0.2.54:53"}},
 		{"nobody listens", r.ns, "10.0.1.53", "10.0.2.54:80", false, []string{"31 out accept 6 10.0.1.53>10.0.2.54:80", "33 in accept 6 10.0.1.53>10.0.2.54:80"}},
+		{"an endpoint by itself", r.ns, "10.0.1.20", "10.0.2.10:80", false, nil},
 		{"the router itself", r.ns, "10.0.0.2", "10.0.2.10:80", false, nil},
 		{"a public address", internet, "203.0.113.1", "198.51.100.1:80", true, []string{"21 in accept 6 203.0.113.1>10.0.2.10:80"}},
 		{"a public address's group", internet, "203.0.113.1", "198.51.100.1:5", false, []string{"21 in sg 6 203.0.113.1>10.0.2.10:5"}},
@@ -531,9 +532,10 @@ func TestRefusalsAreFew(t *testing.T) {
 	}
 }
 
-// TestServicesAreLimited asks the resolver more often than an interface may.
+// TestServicesAreLimited asks the resolver more often than an interface may. Groups and ACLs have no say in it.
 func TestServicesAreLimited(t *testing.T) {
 	v, _ := seed()
+	v.Interfaces[0].Groups, v.ACLs[0].Ingress, v.ACLs[0].Egress = nil, nil, nil
 	r := newRouter(t, "10.0.0.2")
 	if err := open(t, r.ns).Apply(t.Context(), nil, New(v, nil)); err != nil {
 		t.Fatal(err)
