@@ -17,7 +17,8 @@ import (
 	"github.com/vennel/vennel/dataplane"
 )
 
-// launch has the launcher start and stop the machines that are its own, and says which machines have no network namespace.
+// launch has the launcher start and stop the machines that are its own, and delete those that are gone with their disks. It says
+// which machines have no network namespace.
 func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]bool {
 	c, absent := h.config, map[string]bool{}
 	var own []dataplane.Machine
@@ -29,15 +30,23 @@ func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]
 			status.Machines[m.ID] = dataplane.MachineStatus{Running: !m.Stopped, Boot: m.Boot}
 		}
 	}
-	if len(own) == 0 && !h.launching {
+	disks := h.machines.Machines()
+	if len(own) == 0 && len(disks) == 0 {
 		return absent
 	}
 	statuses, failures := h.machines.Set(ctx, own)
-	h.launching = len(own) > 0
 	maps.Copy(status.Machines, statuses)
 	maps.Copy(status.Failures, failures)
 	for i := range own {
 		absent[own[i].ID] = !statuses[own[i].ID].Running
+	}
+	for _, id := range disks {
+		if _, known := absent[id]; known {
+			continue
+		}
+		if err := h.machines.Delete(ctx, id); err != nil {
+			status.Failures[id] = err.Error()
+		}
 	}
 	return absent
 }

@@ -53,22 +53,21 @@ type Host struct {
 	names    *names
 	machines *machine.Launcher
 
-	mu        sync.Mutex   // one change at a time; guards what follows
-	changes   atomic.Int64 // of the kernel, ever
-	reading   atomic.Bool  // somebody reads the flows
-	closed    bool
-	config    *dataplane.Config  // that was set last, by whom it was set
-	memory    *memory            // of the one that was planned last
-	plan      *plan              // that was made true last
-	swept     bool               // nothing of ours is there that should not be
-	launching bool               // there are machines with a process
-	kernels   map[string]*kernel // of the spaces that are ours alone
-	inodes    map[string]uint64  // of every space's namespace
-	applied   map[string]*state  // what is in a space; without one it is in doubt
-	cables    map[cable]far      // what is plugged in; as seen from the first end
-	sockets   map[dataplane.Socket]*socket
-	changed   chan struct{}     // closed and made anew when namespaces come and go
-	released  map[string]uint64 // machines that were let go on, by namespace
+	mu       sync.Mutex   // one change at a time; guards what follows
+	changes  atomic.Int64 // of the kernel, ever
+	reading  atomic.Bool  // somebody reads the flows
+	closed   bool
+	config   *dataplane.Config  // that was set last, by whom it was set
+	memory   *memory            // of the one that was planned last
+	plan     *plan              // that was made true last
+	swept    bool               // nothing of ours is there that should not be
+	kernels  map[string]*kernel // of the spaces that are ours alone
+	inodes   map[string]uint64  // of every space's namespace
+	applied  map[string]*state  // what is in a space; without one it is in doubt
+	cables   map[cable]far      // what is plugged in; as seen from the first end
+	sockets  map[dataplane.Socket]*socket
+	changed  chan struct{}     // closed and made anew when namespaces come and go
+	released map[string]uint64 // machines that were let go on, by namespace
 }
 
 // folder is where `ip netns` keeps names.

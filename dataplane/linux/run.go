@@ -23,8 +23,8 @@ const (
 // groups are the news of routing that Run listens to: links, addresses, routes and rules of IPv4.
 const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV4_RULE-1)
 
-// Run repairs what others change in the namespaces that are ours, as it happens, until the context ends. Without it the next Set
-// of a new Host does.
+// Run repairs what others change in the namespaces that are ours, as it happens, until the context ends; the Host is closed
+// after that. Without it the first Set of a new Host does.
 func (h *Host) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	news := make(chan string)
