@@ -26,8 +26,6 @@ func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]
 		m := &c.Machines[i]
 		if len(m.Init) > 0 {
 			own = append(own, *m)
-		} else {
-			status.Machines[m.ID] = dataplane.MachineStatus{Running: !m.Stopped, Boot: m.Boot}
 		}
 	}
 	disks := h.machines.Machines()

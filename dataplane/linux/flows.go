@@ -11,6 +11,7 @@ import (
 	"github.com/vennel/vennel/dataplane/linux/nft"
 )
 
+// A Host is what the vocabulary calls one.
 var _ dataplane.Host = (*Host)(nil)
 
 // errRead is the error of a second reader of the flows.

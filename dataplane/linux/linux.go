@@ -142,6 +142,11 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return status, err
 	}
+	for i := range h.config.Machines {
+		if m := &h.config.Machines[i]; len(m.Init) == 0 {
+			status.Machines[m.ID] = dataplane.MachineStatus{Running: p.spaces[m.ID] != nil, Boot: m.Boot}
+		}
+	}
 	maps.Copy(status.Failures, p.failures)
 	said := failures(status.Failures)
 	jobs, err := h.jobs(ctx, p, said)

@@ -107,6 +107,7 @@ func listen(ns *os.File, at dataplane.Socket) (*os.File, error) {
 	return os.NewFile(uintptr(fd), string(at.Role)), nil
 }
 
+// sockaddr says an address in the kernel's words.
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().Unmap().As4()}
 }
