@@ -71,7 +71,7 @@ func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*wo
 				}
 				continue
 			}
-			if w.kernel, err = openKernel(ns, &h.changes); err != nil {
+			if w.kernel, err = openKernel(s.kind, ns, &h.changes); err != nil {
 				return nil, errors.Join(err, ns.Close())
 			}
 		}
@@ -93,7 +93,9 @@ func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*wo
 			h.inodes[w.id] = w.kernel.inode
 		}
 		if !w.kind.shared() {
+			h.look.Lock()
 			h.kernels[w.id] = w.kernel
+			h.look.Unlock()
 		}
 		w.doubt = w.before == nil
 		jobs[w.id] = w
@@ -118,7 +120,7 @@ func (h *Host) open(w *work) error {
 	if err != nil {
 		return err
 	}
-	if w.kernel, err = openKernel(ns, &h.changes); err != nil {
+	if w.kernel, err = openKernel(w.kind, ns, &h.changes); err != nil {
 		return errors.Join(err, ns.Close())
 	}
 	return nil
@@ -136,7 +138,7 @@ func (h *Host) doubted(p *plan, jobs map[string]*work, id string, fail failing) 
 	if s.kind == kindLaunched {
 		var ns *os.File
 		if ns, err = h.machines.Netns(id); err == nil {
-			w.kernel, err = openKernel(ns, &h.changes)
+			w.kernel, err = openKernel(w.kind, ns, &h.changes)
 		}
 	} else {
 		err = h.open(w)
@@ -523,6 +525,8 @@ func (h *Host) sweep(p *plan) error {
 		}
 	}
 	h.swept = err == nil
+	h.look.Lock()
+	defer h.look.Unlock()
 	close(h.changed)
 	h.changed = make(chan struct{})
 	return err
@@ -541,7 +545,9 @@ func (h *Host) discard(ids []string) error {
 			rest = append(rest, id)
 			continue
 		}
+		h.look.Lock()
 		delete(h.kernels, id)
+		h.look.Unlock()
 		failed = errors.Join(failed, k.unplug(), k.close())
 	}
 	for _, id := range rest {
@@ -553,7 +559,7 @@ func (h *Host) discard(ids []string) error {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		k, err := openKernel(ns, &h.changes)
+		k, err := openKernel(kindGuest, ns, &h.changes)
 		if err != nil {
 			failed = errors.Join(failed, err, ns.Close())
 			continue

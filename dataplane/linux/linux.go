@@ -53,6 +53,7 @@ type Host struct {
 	names    *names
 	machines *machine.Launcher
 
+	look     sync.RWMutex // guards kernels, sockets and changed against those who only look, whom a change must not keep waiting
 	mu       sync.Mutex   // one change at a time; guards what follows
 	changes  atomic.Int64 // of the kernel, ever
 	reading  atomic.Bool  // somebody reads the flows
