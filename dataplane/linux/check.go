@@ -124,11 +124,13 @@ func (k *checker) join(id string, number int) bool {
 		k.ok(id, once(k.joins, number), "another has its number, %d", number)
 }
 
+// site checks a site.
 func (k *checker) site(s *dataplane.Site) bool {
 	return k.space(s.ID) && k.ok(s.ID, valid(s.CIDR) && s.CIDR.Bits() <= 30, "%s is no range of IPv4 with a router", s.CIDR) &&
 		(!s.Internet.IsValid() || k.public(s.ID, s.Internet))
 }
 
+// machine checks a machine, and a host of a site against its site.
 func (k *checker) machine(m *dataplane.Machine, sites map[string]netip.Prefix) bool {
 	if !k.space(m.ID) || m.Site == "" {
 		return k.plan.failures[m.ID] == ""

@@ -132,8 +132,8 @@ func TestConformance(t *testing.T) {
 	}
 	for _, parts := range [][]part{
 		{{"Standing", func(l *lab) { l.expect(standing...) }}, {"Member", member}, {"Rule", rule}, {"Reload", reload}, {"ACL", acls}, {"ACLInside", aclInside},
-			{"ACLEndpoint", aclEndpoint}, {"Hops", hops}},
-		{{"Rate", rate}, {"Ping", pings}, {"Spoof", spoof}, {"Check", sourceCheck}, {"OwnFirewall", ownFirewall}, {"MTU", mtu}, {"Dial", dials}, {"Flows", flows}},
+			{"ACLEndpoint", aclEndpoint}, {"Gateways", gateways}, {"Hops", hops}},
+		{{"Rate", rate}, {"Ping", pings}, {"Spoof", spoof}, {"Check", sourceCheck}, {"OwnFirewall", ownFirewall}, {"MTU", mtu}, {"Fragments", fragments}, {"Dial", dials}, {"Flows", flows}},
 		{{"PeeringGone", peeringGone}, {"Move", move}, {"Addresses", addresses}, {"Stop", stop}, {"DNSSupport", dnsSupport}, {"Inside", inside},
 			{"Two", twoInterfaces}, {"Failures", failures}},
 	} {
@@ -478,6 +478,43 @@ func mtu(l *lab) {
 	if known, err := whole("i-a1", "10.20.1.10:7000", 8800); known != 8500 || !errors.Is(err, unix.EMSGSIZE) {
 		l.t.Errorf("over peering, packets may have %d bytes (%v), want 8500 and to be told", known, err)
 	}
+}
+
+// fragments sends packets that have to be taken apart.
+func fragments(l *lab) {
+	for to, from := range map[string]string{"10.10.2.10:7000": "i-a1", "10.10.1.10:7000": "i-b1", "192.168.0.10:7000": "i-a1"} {
+		c, err := l.dial(from, "udp", to, patience)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		answer := make([]byte, 64)
+		l.eventually("an answer to fragments from "+from+" to "+to, func() bool { // the first may be lost to a smaller network on the way
+			_ = c.SetDeadline(time.Now().Add(silence))
+			if _, err := c.Write(make([]byte, 20000)); err != nil {
+				return false
+			}
+			n, err := c.Read(answer)
+			return err == nil && string(answer[:n]) == addr(c.LocalAddr())
+		})
+	}
+}
+
+// gateways puts a second gateway endpoint for the same service into another route table: the mark tells them apart.
+func gateways(l *lab) {
+	a := vpc(l.config, "vpc-a")
+	was := a.Gateways
+	a.Gateways = append(slices.Clone(was), dataplane.Gateway{ID: "vpce-s3b", Prefixes: was[0].Prefixes})
+	t := &a.RouteTables[2]
+	t.Routes = []dataplane.Route{{Destination: px("198.51.100.0/24"), Target: dataplane.ToGateway, ID: "vpce-s3b"}}
+	l.set()
+	l.expect(
+		check{"one gateway endpoint", "i-a1", s3 + ":443", front("vpc-a", s3, "10.10.1.10", "2")},
+		check{"another for the same service", "i-iso", s3 + ":443", front("vpc-a", s3, "10.10.2.10", "3")})
+	on := l.call("i-a1", s3+":443")
+	a.Gateways, t.Routes = was, nil
+	l.set()
+	l.expect(check{"a gateway endpoint that is gone", "i-iso", s3 + ":443", timeout})
+	l.alive("a connection to the other", on)
 }
 
 // dials asks from an outbound Resolver endpoint.

@@ -17,7 +17,8 @@ import (
 	"github.com/vennel/vennel/dataplane"
 )
 
-// launch has the launcher start and stop the machines that are its own, and says which machines have no network namespace.
+// launch has the launcher start and stop the machines that are its own, and delete those that are gone with their disks. Those that a
+// Config says nothing of are stopped and keep theirs. It says which machines have no network namespace.
 func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]bool {
 	c, absent := h.config, map[string]bool{}
 	var own []dataplane.Machine
@@ -25,8 +26,6 @@ func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]
 		m := &c.Machines[i]
 		if len(m.Init) > 0 {
 			own = append(own, *m)
-		} else {
-			status.Machines[m.ID] = dataplane.MachineStatus{Running: !m.Stopped, Boot: m.Boot}
 		}
 	}
 	for _, id := range h.leaving {
@@ -35,11 +34,10 @@ func (h *Host) launch(ctx context.Context, status *dataplane.Status) map[string]
 			status.Machines[id] = dataplane.MachineStatus{Running: true} // it is still there
 		}
 	}
-	if len(own) == 0 && !h.launching {
+	if len(own) == 0 && len(h.machines.Machines()) == 0 {
 		return absent
 	}
 	statuses, failures := h.machines.Set(ctx, own)
-	h.launching = len(own) > 0
 	maps.Copy(status.Machines, statuses)
 	maps.Copy(status.Failures, failures)
 	for i := range own {
@@ -70,7 +68,7 @@ func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*wo
 				}
 				continue
 			}
-			if w.kernel, err = openKernel(ns, &h.changes); err != nil {
+			if w.kernel, err = openKernel(s.kind, ns, &h.changes); err != nil {
 				return nil, errors.Join(err, ns.Close())
 			}
 		}
@@ -92,7 +90,9 @@ func (h *Host) jobs(ctx context.Context, p *plan, said failures) (map[string]*wo
 			h.inodes[w.id] = w.kernel.inode
 		}
 		if !w.kind.shared() {
+			h.look.Lock()
 			h.kernels[w.id] = w.kernel
+			h.look.Unlock()
 		}
 		w.doubt = w.before == nil
 		jobs[w.id] = w
@@ -117,7 +117,7 @@ func (h *Host) open(w *work) error {
 	if err != nil {
 		return err
 	}
-	if w.kernel, err = openKernel(ns, &h.changes); err != nil {
+	if w.kernel, err = openKernel(w.kind, ns, &h.changes); err != nil {
 		return errors.Join(err, ns.Close())
 	}
 	return nil
@@ -135,7 +135,7 @@ func (h *Host) doubted(p *plan, jobs map[string]*work, id string, fail failing) 
 	if s.kind == kindLaunched {
 		var ns *os.File
 		if ns, err = h.machines.Netns(id); err == nil {
-			w.kernel, err = openKernel(ns, &h.changes)
+			w.kernel, err = openKernel(w.kind, ns, &h.changes)
 		}
 	} else {
 		err = h.open(w)
@@ -522,6 +522,8 @@ func (h *Host) sweep(p *plan) error {
 		}
 	}
 	h.swept = err == nil
+	h.look.Lock()
+	defer h.look.Unlock()
 	close(h.changed)
 	h.changed = make(chan struct{})
 	return err
@@ -540,7 +542,9 @@ func (h *Host) discard(ids []string) error {
 			rest = append(rest, id)
 			continue
 		}
+		h.look.Lock()
 		delete(h.kernels, id)
+		h.look.Unlock()
 		failed = errors.Join(failed, k.unplug(), k.close())
 	}
 	for _, id := range rest {
@@ -552,7 +556,7 @@ func (h *Host) discard(ids []string) error {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		k, err := openKernel(ns, &h.changes)
+		k, err := openKernel(kindGuest, ns, &h.changes)
 		if err != nil {
 			failed = errors.Join(failed, err, ns.Close())
 			continue

@@ -11,6 +11,7 @@ import (
 	"github.com/vennel/vennel/dataplane/linux/nft"
 )
 
+// A Host is what the vocabulary calls one.
 var _ dataplane.Host = (*Host)(nil)
 
 // errRead is the error of a second reader of the flows.
@@ -27,7 +28,7 @@ func (h *Host) Flows(ctx context.Context, f func(flows []dataplane.Flow, lost in
 	var mu sync.Mutex // one call at a time
 	readers := map[string]reader{}
 	for ctx.Err() == nil {
-		h.mu.Lock()
+		h.look.RLock()
 		changed := h.changed
 		for id, r := range readers {
 			if k := h.kernels[id]; k == nil || k != r.kernel {
@@ -36,7 +37,7 @@ func (h *Host) Flows(ctx context.Context, f func(flows []dataplane.Flow, lost in
 			}
 		}
 		for id, k := range h.kernels {
-			if h.plan == nil || h.plan.spaces[id] == nil || h.plan.spaces[id].kind != kindVPC || readers[id].kernel != nil {
+			if k.kind != kindVPC || readers[id].kernel != nil {
 				continue
 			}
 			ns, err := h.names.open(id)
@@ -57,7 +58,7 @@ func (h *Host) Flows(ctx context.Context, f func(flows []dataplane.Flow, lost in
 				return errors.Join(err, ns.Close())
 			})
 		}
-		h.mu.Unlock()
+		h.look.RUnlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():

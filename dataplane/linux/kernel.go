@@ -24,6 +24,7 @@ const protocol = 201
 
 // kernel is a network namespace as it is.
 type kernel struct {
+	kind    kind
 	ns      *os.File
 	inode   uint64
 	handle  *netlink.Handle
@@ -34,8 +35,8 @@ type kernel struct {
 }
 
 // openKernel opens what a namespace is configured with: one socket of netlink's.
-func openKernel(ns *os.File, changes *atomic.Int64) (*kernel, error) {
-	k := &kernel{ns: ns, changes: changes, inode: inode(ns), indexes: map[string]int{}}
+func openKernel(kind kind, ns *os.File, changes *atomic.Int64) (*kernel, error) {
+	k := &kernel{kind: kind, ns: ns, changes: changes, inode: inode(ns), indexes: map[string]int{}}
 	err := netns.Do(ns, func() (err error) {
 		k.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 		return err
@@ -146,17 +147,18 @@ func (k *kernel) observe(want *space) (*seen, error) {
 			s.neighbours = append(s.neighbours, found)
 		}
 	}
-	routes, err := dump(func() ([]netlink.Route, error) {
-		return k.handle.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	s.routes, err = dump(func() (list []route, err error) {
+		every := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+		err = k.handle.RouteListFilteredIter(netlink.FAMILY_V4, every, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+			if r.Table != unix.RT_TABLE_LOCAL && r.Protocol != unix.RTPROT_KERNEL && (!shared || r.Protocol == protocol) {
+				list = append(list, route{Table: r.Table, To: prefixOf(r.Dst), Type: r.Type, Via: addrOf(r.Gw), Dev: names[r.LinkIndex], Prio: r.Priority})
+			}
+			return true
+		})
+		return list, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
-	}
-	for _, r := range routes {
-		if r.Table == unix.RT_TABLE_LOCAL || r.Protocol == unix.RTPROT_KERNEL || shared && r.Protocol != protocol {
-			continue
-		}
-		s.routes = append(s.routes, route{Table: r.Table, To: prefixOf(r.Dst), Type: r.Type, Via: addrOf(r.Gw), Dev: names[r.LinkIndex], Prio: r.Priority})
 	}
 	rules, err := dump(func() ([]netlink.Rule, error) { return k.handle.RuleList(netlink.FAMILY_V4) })
 	if err != nil {

@@ -308,3 +308,52 @@ func TestKill(t *testing.T) {
 	forward(l, "i-box")
 	l.expect(standing...)
 }
+
+// TestWander makes one world after another true, with parts missing at random: each is what a look at the kernel finds, none
+// leaves files open, and what is in all of them goes on.
+func TestWander(t *testing.T) {
+	t.Parallel()
+	rounds := 15
+	if os.Getenv("VENNEL_SOAK") == "1" {
+		rounds = 300
+	}
+	need(t)
+	o := linux.Options{Dir: t.TempDir(), Prefix: newPrefix(), Log: slog.New(slog.DiscardHandler)}
+	h, err := linux.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t, &bench{host: h, options: o, serving: map[string]uint64{}}}
+	t.Cleanup(l.end)
+	for round := range rounds {
+		c := someWorld()
+		if _, err := h.Set(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := h.Repair(t.Context()); n != 0 || err != nil {
+			t.Errorf("round %d: after a Set the kernel differs in %d things: %v", round, n, err)
+		}
+		spaces := len(c.VPCs) + len(c.Sites) + 1
+		for i := range c.Machines {
+			if c.Machines[i].Site == "" || len(c.Sites) > 0 { // a host of a site that is not there is nowhere
+				spaces++
+			}
+		}
+		for i := range c.VPCs {
+			for _, n := range c.VPCs[i].Interfaces {
+				if n.Kind == dataplane.NAT {
+					spaces++
+				}
+			}
+		}
+		if got := len(names(t, o)); got != spaces {
+			t.Errorf("round %d: %d network namespaces, want %d", round, got, spaces)
+		}
+	}
+	if _, err := h.Set(t.Context(), &dataplane.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, o); len(got) != 1 {
+		t.Errorf("of an empty world there is %v", got)
+	}
+}

@@ -53,23 +53,23 @@ type Host struct {
 	names    *names
 	machines *machine.Launcher
 
-	mu        sync.Mutex   // one change at a time; guards what follows
-	changes   atomic.Int64 // of the kernel, ever
-	reading   atomic.Bool  // somebody reads the flows
-	closed    bool
-	config    *dataplane.Config  // that was set last, without the machines that are to end
-	leaving   []string           // those
-	memory    *memory            // of the one that was planned last
-	plan      *plan              // that was made true last
-	swept     bool               // nothing of ours is there that should not be
-	launching bool               // there are machines with a process
-	kernels   map[string]*kernel // of the spaces that are ours alone
-	inodes    map[string]uint64  // of every space's namespace
-	applied   map[string]*state  // what is in a space; without one it is in doubt
-	cables    map[cable]far      // what is plugged in; as seen from the first end
-	sockets   map[dataplane.Socket]*socket
-	changed   chan struct{}     // closed and made anew when namespaces come and go
-	released  map[string]uint64 // machines that were let go on, by namespace
+	look     sync.RWMutex // guards kernels, sockets and changed against those who only look, whom a change must not keep waiting
+	mu       sync.Mutex   // one change at a time; guards what follows
+	changes  atomic.Int64 // of the kernel, ever
+	reading  atomic.Bool  // somebody reads the flows
+	closed   bool
+	config   *dataplane.Config  // that was set last, without the machines that are to end
+	leaving  []string           // those
+	memory   *memory            // of the one that was planned last
+	plan     *plan              // that was made true last
+	swept    bool               // nothing of ours is there that should not be
+	kernels  map[string]*kernel // of the spaces that are ours alone
+	inodes   map[string]uint64  // of every space's namespace
+	applied  map[string]*state  // what is in a space; without one it is in doubt
+	cables   map[cable]far      // what is plugged in; as seen from the first end
+	sockets  map[dataplane.Socket]*socket
+	changed  chan struct{}     // closed and made anew when namespaces come and go
+	released map[string]uint64 // machines that were let go on, by namespace
 }
 
 // folder is where `ip netns` keeps names.
@@ -156,6 +156,11 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 	p := h.think(h.launch(ctx, &status))
 	if err := ctx.Err(); err != nil {
 		return status, err
+	}
+	for i := range h.config.Machines {
+		if m := &h.config.Machines[i]; len(m.Init) == 0 {
+			status.Machines[m.ID] = dataplane.MachineStatus{Running: p.spaces[m.ID] != nil, Boot: m.Boot}
+		}
 	}
 	maps.Copy(status.Failures, p.failures)
 	said := failures(status.Failures)

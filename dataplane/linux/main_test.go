@@ -22,6 +22,7 @@ const rootless = "VENNEL_TEST_ROOTLESS"
 // helper names what the test binary does instead of testing, when a test has started it.
 const helper = "VENNEL_TEST_HELPER"
 
+// TestMain is a machine's first process, a helper of a test, or the tests.
 func TestMain(m *testing.M) {
 	machine.Init()
 	switch os.Getenv(helper) {
@@ -52,6 +53,7 @@ func need(t testing.TB) {
 	t.Skip(why)
 }
 
+// prefixes counts the prefixes given out.
 var prefixes atomic.Int64
 
 // newPrefix is one that no other test has.

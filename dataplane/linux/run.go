@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"time"
 
@@ -23,8 +22,8 @@ const (
 // groups are the news of routing that Run listens to: links, addresses, routes and rules of IPv4.
 const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV4_RULE-1)
 
-// Run repairs what others change in the namespaces that are ours, as it happens, until the context ends. Without it the next Set
-// of a new Host does.
+// Run repairs what others change in the namespaces that are ours, as it happens, until the context ends; the Host is closed
+// after that. Without it the first Set of a new Host does.
 func (h *Host) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	news := make(chan string)
@@ -46,7 +45,7 @@ func (h *Host) watch(ctx context.Context, news chan<- string) error {
 	}
 	watchers := map[string]watcher{}
 	for ctx.Err() == nil {
-		h.mu.Lock()
+		h.look.RLock()
 		changed := h.changed
 		for id, w := range watchers {
 			if k := h.kernels[id]; k == nil || k.inode != w.inode {
@@ -72,7 +71,7 @@ func (h *Host) watch(ctx context.Context, news chan<- string) error {
 				g.Go(func() error { return hear(alone, c, id, news) })
 			}
 		}
-		h.mu.Unlock()
+		h.look.RUnlock()
 		if failed != nil {
 			g.Go(func() error { return failed })
 		}
@@ -214,6 +213,8 @@ func (h *Host) close(machines func() error) error {
 		return nil
 	}
 	h.closed = true
+	h.look.Lock()
+	defer h.look.Unlock()
 	var failed error
 	for _, s := range h.sockets {
 		failed = errors.Join(failed, s.file.Close())
@@ -234,10 +235,7 @@ func (h *Host) Remove(ctx context.Context) error {
 		return errClosed
 	}
 	failed := h.machines.Remove(ctx)
-	for at, s := range maps.Clone(h.sockets) {
-		failed = errors.Join(failed, s.file.Close())
-		delete(h.sockets, at)
-	}
+	h.closeSockets(nil)
 	ids, err := h.names.list()
 	failed = errors.Join(failed, err, h.discard(ids))
 	if h.o.Names != folder { // it is ours, and empty unless somebody else has put something there

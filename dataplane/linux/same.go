@@ -37,6 +37,7 @@ func (m *memory) same(c *dataplane.Config, absent map[string]bool) (groups []int
 	return groups, true
 }
 
+// sameButGroups says whether two VPCs are the same but for their groups.
 func sameButGroups(a, b *dataplane.VPC) bool {
 	return a.ID == b.ID && a.Number == b.Number && slices.Equal(a.CIDRs, b.CIDRs) && a.DNS == b.DNS && slices.Equal(a.Subnets, b.Subnets) &&
 		slices.EqualFunc(a.RouteTables, b.RouteTables, func(a, b dataplane.RouteTable) bool {
@@ -49,19 +50,23 @@ func sameButGroups(a, b *dataplane.VPC) bool {
 		a.InternetGateway == b.InternetGateway && slices.Equal(a.Publics, b.Publics) && slices.EqualFunc(a.Interfaces, b.Interfaces, sameInterface)
 }
 
+// sameInterface says whether two interfaces are the same.
 func sameInterface(a, b dataplane.Interface) bool {
 	return a.ID == b.ID && a.Subnet == b.Subnet && a.Kind == b.Kind && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses) &&
 		slices.Equal(a.Groups, b.Groups) && a.Unchecked == b.Unchecked && a.Machine == b.Machine && a.Device == b.Device && a.Owner == b.Owner
 }
 
+// sameGroup says whether two groups are the same.
 func sameGroup(a, b dataplane.Group) bool {
 	return a.ID == b.ID && slices.Equal(a.Ingress, b.Ingress) && slices.Equal(a.Egress, b.Egress) && slices.Equal(a.Members, b.Members)
 }
 
+// sameTunnel says whether two tunnels are the same.
 func sameTunnel(a, b dataplane.Tunnel) bool {
 	return a.ID == b.ID && a.Number == b.Number && a.Site == b.Site && a.VPC == b.VPC && slices.Equal(a.Prefixes, b.Prefixes)
 }
 
+// sameMachine says whether two machines are the same.
 func sameMachine(a, b dataplane.Machine) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Site == b.Site && a.Address == b.Address && a.Boot == b.Boot && a.Stopped == b.Stopped &&
 		slices.Equal(a.Init, b.Init) && slices.Equal(a.Env, b.Env) && slices.Equal(a.Mounts, b.Mounts) &&
@@ -99,6 +104,7 @@ func clone(c *dataplane.Config) *dataplane.Config {
 	}
 }
 
+// cloneGroups copies groups.
 func cloneGroups(list []dataplane.Group) []dataplane.Group {
 	return each(list, func(g *dataplane.Group) {
 		g.Ingress, g.Egress, g.Members = slices.Clone(g.Ingress), slices.Clone(g.Egress), slices.Clone(g.Members)

@@ -42,6 +42,8 @@ func (h *Host) closeSockets(list []dataplane.Socket) {
 	for _, at := range list {
 		wanted[at] = true
 	}
+	h.look.Lock()
+	defer h.look.Unlock()
 	for at, s := range h.sockets {
 		if wanted[at] && s.inode == h.inodes[spaceOf(at)] {
 			continue
@@ -65,7 +67,9 @@ func (h *Host) openSockets(list []dataplane.Socket, said failures) {
 			said.add(spaceOf(at), "the %s socket on %s %s: %v", at.Role, at.Network, at.Address, err)
 			continue
 		}
+		h.look.Lock()
 		h.sockets[at] = &socket{f, k.inode}
+		h.look.Unlock()
 	}
 }
 
@@ -107,6 +111,7 @@ func listen(ns *os.File, at dataplane.Socket) (*os.File, error) {
 	return os.NewFile(uintptr(fd), string(at.Role)), nil
 }
 
+// sockaddr says an address in the kernel's words.
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().Unmap().As4()}
 }
@@ -116,8 +121,8 @@ var errNoSocket = errors.New("there is no such socket")
 
 // Listener gives a TCP socket to accept on.
 func (h *Host) Listener(at dataplane.Socket) (net.Listener, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.look.RLock()
+	defer h.look.RUnlock()
 	s := h.sockets[at]
 	if s == nil || at.Network != "tcp" {
 		return nil, fmt.Errorf("%w: %s %s %s", errNoSocket, at.VPC, at.Network, at.Address)
@@ -127,8 +132,8 @@ func (h *Host) Listener(at dataplane.Socket) (net.Listener, error) {
 
 // Packets gives a UDP socket.
 func (h *Host) Packets(at dataplane.Socket) (net.PacketConn, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.look.RLock()
+	defer h.look.RUnlock()
 	s := h.sockets[at]
 	if s == nil || at.Network != "udp" {
 		return nil, fmt.Errorf("%w: %s %s %s", errNoSocket, at.VPC, at.Network, at.Address)
@@ -167,8 +172,8 @@ func (h *Host) Dial(ctx context.Context, c dataplane.Call) (net.Conn, error) {
 
 // within does something in a VPC's namespace.
 func (h *Host) within(vpc string, do func() error) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.look.RLock()
+	defer h.look.RUnlock()
 	k := h.kernels[vpc]
 	if k == nil {
 		return fmt.Errorf("there is no VPC %s here", vpc)

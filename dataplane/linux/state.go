@@ -18,6 +18,7 @@ type key struct {
 	prio  int
 }
 
+// key is what tells the route from others.
 func (r route) key() key { return key{r.Table, r.To, r.Prio} }
 
 // missing gives the elements of a list that another lacks, in order.

@@ -8,8 +8,11 @@ import (
 	"github.com/vennel/vennel/dataplane/linux/nft"
 )
 
+// px is a range.
 func px(s string) netip.Prefix { return netip.MustParsePrefix(s) }
-func ip(s string) netip.Addr   { return netip.MustParseAddr(s) }
+
+// ip is an address.
+func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // anywhere is every address.
 var anywhere = px("0.0.0.0/0")
@@ -35,11 +38,12 @@ func udp(port int, peer string) dataplane.Rule {
 	return r
 }
 
-// allow and deny are entries of a network ACL about every packet of a range.
+// allow is an entry of a network ACL about every packet of a range.
 func allow(number int, cidr string) dataplane.Entry {
 	return dataplane.Entry{Number: number, Protocol: dataplane.AllProtocols, From: 0, To: 65535, CIDR: px(cidr), Allow: true}
 }
 
+// deny is an entry that allow is not.
 func deny(number int, cidr string) dataplane.Entry {
 	e := allow(number, cidr)
 	e.Allow = false
@@ -135,6 +139,7 @@ func world() *dataplane.Config {
 	return c
 }
 
+// worldA has everything.
 func worldA(c *dataplane.Config) dataplane.VPC {
 	a := dataplane.VPC{
 		ID: "vpc-a", Number: 1, CIDRs: []netip.Prefix{px("10.10.0.0/16")}, DNS: true, InternetGateway: "igw-a",
@@ -213,6 +218,7 @@ func worldA(c *dataplane.Config) dataplane.VPC {
 	return a
 }
 
+// worldB is between its peers.
 func worldB(c *dataplane.Config) dataplane.VPC {
 	b := dataplane.VPC{
 		ID: "vpc-b", Number: 2, CIDRs: []netip.Prefix{px("10.20.0.0/16")}, DNS: true,
@@ -231,6 +237,7 @@ func worldB(c *dataplane.Config) dataplane.VPC {
 	return b
 }
 
+// worldC has a route to a peering that is gone.
 func worldC(c *dataplane.Config) dataplane.VPC {
 	v := dataplane.VPC{
 		ID: "vpc-c", Number: 3, CIDRs: []netip.Prefix{px("10.30.0.0/16")},
@@ -247,6 +254,7 @@ func worldC(c *dataplane.Config) dataplane.VPC {
 	return v
 }
 
+// worldD has the addresses of worldA.
 func worldD(c *dataplane.Config) dataplane.VPC {
 	d := dataplane.VPC{
 		ID: "vpc-d", Number: 4, CIDRs: []netip.Prefix{px("10.10.0.0/16")}, DNS: true,

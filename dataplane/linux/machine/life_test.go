@@ -661,6 +661,27 @@ mount --bind "$TMPDIR/sbin" /usr/sbin`, &syscall.SysProcAttr{Cloneflags: unix.CL
 	eventually(t, "it is off", func() bool { return set(t, l, sleeper("i-1"))["i-1"].Exit == "powered off" })
 }
 
+// TestOwnersStay makes machines where /usr is on a file system whose owners cannot be moved.
+func TestOwnersStay(t *testing.T) {
+	if kinds, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(kinds), "\toverlay\n") {
+		t.Skip("there is no overlay, which is such a file system: ", err)
+	}
+	if !onHost(t, "overlay", `mount --make-rprivate /
+mkdir -m 755 "$TMPDIR/empty"
+mount -t overlay overlay -o "lowerdir=$TMPDIR/empty:/usr" /usr`, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}) {
+		return
+	}
+	l := newLauncher(t)
+	if !l.plain || l.single || len(l.Degraded()) == 0 {
+		t.Errorf("degraded: %q", l.Degraded())
+	}
+	up(t, l, sleeper("i-1"))
+	want(t, l, "i-1", "id -u; stat -c %U /usr/bin/su /root; su daemon -s /bin/sh -c 'id -un'; touch /usr/x 2>/dev/null || echo no", "0\nnobody\nroot\ndaemon\nno")
+	if out, err := exec.Command("stat", "-c", "%u", filepath.Join(l.Dir, "i-1", "root", "etc")).Output(); err != nil || strings.TrimSpace(string(out)) != fmt.Sprint(l.Base) {
+		t.Errorf("the disk is of %s, %v", out, err)
+	}
+}
+
 // TestUnified hands controllers down in version 2 of cgroups.
 func TestUnified(t *testing.T) {
 	above := t.TempDir()

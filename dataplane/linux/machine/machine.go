@@ -7,8 +7,9 @@
 //
 // A machine's root is nobody on the host: its 65,536 users are a range of the host's that has no other use, and the files of /usr
 // are shown with their owners moved by as much, so that su and sudo work. It sees /usr, /etc/alternatives and what
-// [dataplane.Machine.Mounts] names, read-only in a way that it cannot undo, and nothing else of the host's. /etc is made up.
-// That is good enough for a lab. It is no wall against somebody who brings exploits for the kernel.
+// [dataplane.Machine.Mounts] names, read-only in a way that it cannot undo, and nothing else of the host's. /etc is made up, and
+// system calls that namespaces do not hold back are refused. That is good enough for a lab. It is no wall against somebody who
+// brings exploits for the kernel, and nothing limits what a machine writes to its disk.
 //
 // Where the host gives less, a machine is less, and [Launcher.Degraded] says how: in a user namespace with a single user, a
 // machine has one, too, and su, setuid programs and service users do not work in it; on a file system that cannot move owners,

@@ -84,7 +84,6 @@ input_new
 	ip daddr vmap @sg_in_ip
 	ip daddr @local_ip jump log_in
 	ip daddr . meta l4proto . th dport @listener accept
-	drop
 
 input_known
 	ip saddr . ip daddr @same_subnet accept

@@ -145,6 +145,7 @@ func (c *Conn) run(ctx context.Context, script string) error {
 // tail keeps the beginning of what a program says.
 type tail []byte
 
+// Write takes everything.
 func (t *tail) Write(p []byte) (int, error) {
 	*t = append(*t, p[:min(len(p), 4096-len(*t))]...)
 	return len(p), nil

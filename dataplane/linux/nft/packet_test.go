@@ -248,7 +248,7 @@ func TestPackets(t *testing.T) {
 			Egress:  []dataplane.Rule{everyone(dataplane.AllProtocols, -1, -1)},
 		},
 		dataplane.Group{ID: "sg-mute"},
-		dataplane.Group{ID: "sg-dns", Egress: []dataplane.Rule{everyone(6, 5, 6)}},
+		dataplane.Group{ID: "sg-dns", Egress: []dataplane.Rule{everyone(6, 5, 6), everyone(6, 8, 8)}},
 		dataplane.Group{ID: "sg-in", Ingress: []dataplane.Rule{{Protocol: 6, From: 1, To: 100, CIDR: pfx("10.0.1.53/32")}, {Protocol: 6, From: 53, To: 53, CIDR: pfx("10.9.0.0/16")}}})
 	v.Interfaces[0].Groups = append(v.Interfaces[0].Groups, "sg-six")
 	v.Interfaces = append(v.Interfaces,
@@ -336,11 +336,18 @@ func TestPackets(t *testing.T) {
 		{"a gateway endpoint of a peer's", peer, "10.9.0.1", "192.0.2.1:443", false, nil},
 		{"a gateway endpoint's other port", one, "10.0.1.10", "192.0.2.1:53", false, []string{"11 out accept 6 10.0.1.10>192.0.2.1:53"}},
 		{"an outbound resolver", r.ns, "10.0.1.53", "10.9.0.1:5", true, []string{"31 out accept 6 10.0.1.53>10.9.0.1:5"}},
-		{"an outbound resolver's group", r.ns, "10.0.2.53", "10.9.0.1:8", false, []string{"32 out sg 6 10.0.2.53>10.9.0.1:8"}},
+		{"an outbound resolver's group", r.ns, "10.0.2.53", "10.9.0.1:80", false, []string{"32 out sg 6 10.0.2.53>10.9.0.1:80"}},
+		{"an outbound resolver's ACL", r.ns, "10.0.2.53", "10.9.0.1:8", false, []string{"32 out acl 6 10.0.2.53>10.9.0.1:8"}},
+		{"an outbound resolver, to another's ACL", r.ns, "10.0.1.53", "10.0.2.10:7", false, []string{"21 in acl 6 10.0.1.53>10.0.2.10:7", "31 out accept 6 10.0.1.53>10.0.2.10:7"}},
+		{"an outbound resolver, to another's group", r.ns, "10.0.1.53", "10.0.2.10:99", false, []string{"21 in sg 6 10.0.1.53>10.0.2.10:99", "31 out accept 6 10.0.1.53>10.0.2.10:99"}},
+		{"an outbound resolver, to a neighbour's group", r.ns, "10.0.1.53", "10.0.1.11:5", false, []string{"24 in sg 6 10.0.1.53>10.0.1.11:5", "31 out accept 6 10.0.1.53>10.0.1.11:5"}},
 		{"an outbound resolver, to a member", r.ns, "10.0.1.53", "10.0.2.10:5", true, []string{"21 in accept 6 10.0.1.53>10.0.2.10:5", "31 out accept 6 10.0.1.53>10.0.2.10:5"}},
 		{"an inbound resolver, from a peer", peer, "10.9.0.1", "10.0.2.54:53", true, []string{"33 in accept 6 10.9.0.1>10.0.2.54:53"}},
+		{"an inbound resolver's ACL", peer, "10.9.0.1", "10.0.2.54:7", false, []string{"33 in acl 6 10.9.0.1>10.0.2.54:7"}},
+		{"an ACL outward, to an endpoint", two, "", "10.0.1.20:8", false, []string{"21 out acl 6 10.0.2.10>10.0.1.20:8"}},
 		{"an inbound resolver, from an outbound one", r.ns, "10.0.1.53", "10.0.2.54:53", true, []string{"31 out accept 6 10.0.1.53>10.0.2.54:53", "33 in accept 6 10.0.1.53>10.0.2.54:53"}},
 		{"nobody listens", r.ns, "10.0.1.53", "10.0.2.54:80", false, []string{"31 out accept 6 10.0.1.53>10.0.2.54:80", "33 in accept 6 10.0.1.53>10.0.2.54:80"}},
+		{"an endpoint by itself", r.ns, "10.0.1.20", "10.0.2.10:80", false, nil},
 		{"the router itself", r.ns, "10.0.0.2", "10.0.2.10:80", false, nil},
 		{"a public address", internet, "203.0.113.1", "198.51.100.1:80", true, []string{"21 in accept 6 203.0.113.1>10.0.2.10:80"}},
 		{"a public address's group", internet, "203.0.113.1", "198.51.100.1:5", false, []string{"21 in sg 6 203.0.113.1>10.0.2.10:5"}},
@@ -365,7 +372,7 @@ func TestPackets(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	defer there.Close()
+	defer func() { _ = there.Close() }() // it was only read
 	for _, ns := range []*os.File{one, r.ns, two} {
 		from := &net.UDPAddr{}
 		if ns == r.ns {
@@ -525,9 +532,10 @@ func TestRefusalsAreFew(t *testing.T) {
 	}
 }
 
-// TestServicesAreLimited asks the resolver more often than an interface may.
+// TestServicesAreLimited asks the resolver more often than an interface may. Groups and ACLs have no say in it.
 func TestServicesAreLimited(t *testing.T) {
 	v, _ := seed()
+	v.Interfaces[0].Groups, v.ACLs[0].Ingress, v.ACLs[0].Egress = nil, nil, nil
 	r := newRouter(t, "10.0.0.2")
 	if err := open(t, r.ns).Apply(t.Context(), nil, New(v, nil)); err != nil {
 		t.Fatal(err)
@@ -542,7 +550,7 @@ func TestServicesAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }() // a datagram waits for nobody
 	if err := netns.Do(one, func() (err error) {
 		client, err = (&net.Dialer{}).Dial("udp4", "10.0.0.2:53")
 		return err

@@ -85,6 +85,7 @@ func Run(t testing.TB, ns *os.File, argv ...string) string {
 // output is what a program has written.
 type output []byte
 
+// Write keeps everything.
 func (o *output) Write(p []byte) (int, error) {
 	*o = append(*o, p...)
 	return len(p), nil
