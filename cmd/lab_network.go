@@ -288,7 +288,10 @@ func endpointsPicture(ctx context.Context, client *wire.Client) (string, error) 
 			map[bool]string{true: "on", false: "off"}[api.Or(e.PrivateDnsEnabled, false)], *e.State)
 	}
 	fmt.Fprintln(table, "\t\t\t\t")
-	return paint(b.String()), table.Flush()
+	if err := table.Flush(); err != nil {
+		return "", err
+	}
+	return paint(b.String()), nil
 }
 
 // LabExec runs a command in a machine of the lab.

@@ -165,11 +165,11 @@ func paint(text string) string {
 	for i, line := range lines {
 		line = strings.TrimRight(line, " ")
 		switch at := strings.LastIndexByte(line, ' ') + 1; {
-		case strings.HasPrefix(line, "NODE ") || strings.HasPrefix(line, "COMMAND "):
+		case strings.HasPrefix(line, "NODE ") || strings.HasPrefix(line, "COMMAND ") || strings.HasPrefix(line, "ENDPOINT "):
 			line = bold(line)
-		case strings.HasSuffix(line, " Online") || strings.HasSuffix(line, " Success"):
+		case strings.HasSuffix(line, " Online") || strings.HasSuffix(line, " Success") || strings.HasSuffix(line, " available"):
 			line = line[:at] + green(line[at:])
-		case strings.HasSuffix(line, " ConnectionLost") || strings.HasSuffix(line, " Failed") || strings.HasSuffix(line, "TimedOut"):
+		case strings.HasSuffix(line, " ConnectionLost") || strings.HasSuffix(line, " Failed") || strings.HasSuffix(line, " failed") || strings.HasSuffix(line, "TimedOut"):
 			line = line[:at] + red(line[at:])
 		}
 		lines[i] = line
