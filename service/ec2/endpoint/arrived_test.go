@@ -141,3 +141,25 @@ func TestDeletedEndpoint(t *testing.T) {
 		t.Errorf("after the deletion: %v", err)
 	}
 }
+
+// TestQuotas makes as many endpoints as there may be. source: userguide, "AWS PrivateLink quotas"
+func TestQuotas(t *testing.T) {
+	w := awstest.New(t)
+	vpc := *awstest.Call[ec2.CreateVpcOutput](w, "ec2", "CreateVpc", &ec2.CreateVpcInput{CidrBlock: new("10.0.0.0/16")}).Vpc.VpcId
+	for _, c := range []struct {
+		kind, service string
+		most          int
+	}{{ec2.VpcEndpointTypeInterface, "ssm", 50}, {ec2.VpcEndpointTypeGateway, "s3", 20}} {
+		in := &ec2.CreateVpcEndpointInput{VpcId: vpc, VpcEndpointType: &c.kind, ServiceName: new("com.amazonaws.us-east-1." + c.service), PrivateDnsEnabled: new(false)}
+		var last string
+		for range c.most {
+			last = *awstest.Call[ec2.CreateVpcEndpointOutput](w, "ec2", "CreateVpcEndpoint", in).VpcEndpoint.VpcEndpointId
+		}
+		err := w.Client("ec2", w.Admin).Call(t.Context(), "CreateVpcEndpoint", in, &ec2.CreateVpcEndpointOutput{})
+		if awstest.Code(err) != "VpcEndpointLimitExceeded" || !strings.Contains(err.Error(), "The maximum number of VPC endpoints has been reached.") {
+			t.Errorf("%s: %v", c.kind, err)
+		}
+		awstest.Call[ec2.DeleteVpcEndpointsOutput](w, "ec2", "DeleteVpcEndpoints", &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{last}})
+		awstest.Call[ec2.CreateVpcEndpointOutput](w, "ec2", "CreateVpcEndpoint", in)
+	}
+}

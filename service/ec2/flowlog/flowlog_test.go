@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) { awstest.Script(t, "testdata") }
 type site struct {
 	*awstest.Desk
 	logs     *flowlog.FlowLogs
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of one test
 	vpc      string
 	a, b     string // interfaces
 	at       time.Time

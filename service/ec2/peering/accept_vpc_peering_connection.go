@@ -14,7 +14,7 @@ func (p *Peerings) AcceptVpcPeeringConnection(ctx context.Context, in *ec2.Accep
 	const action = "ec2:AcceptVpcPeeringConnection"
 	out := new(ec2.AcceptVpcPeeringConnectionOutput)
 	err := p.db.Update(ctx, func(tx *store.Tx) error {
-		r, seen, err := find(ctx, tx, action, in.VpcPeeringConnectionId)
+		r, err := find(ctx, tx, action, in.VpcPeeringConnectionId)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (p *Peerings) AcceptVpcPeeringConnection(ctx context.Context, in *ec2.Accep
 		if err := resource.Peerings.Put(ctx, tx, r); err != nil {
 			return err
 		}
-		seen = view(ctx, r)
+		seen := view(ctx, r)
 		if err := complete(ctx, tx, []*record{seen}); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 // DeleteVpcPeeringConnection ends a connection, from either side, or takes back a request. Routes to it become black holes.
 func (p *Peerings) DeleteVpcPeeringConnection(ctx context.Context, in *ec2.DeleteVpcPeeringConnectionInput) (*ec2.DeleteVpcPeeringConnectionOutput, error) {
 	err := p.db.Update(ctx, func(tx *store.Tx) error {
-		r, _, err := find(ctx, tx, "ec2:DeleteVpcPeeringConnection", in.VpcPeeringConnectionId)
+		r, err := find(ctx, tx, "ec2:DeleteVpcPeeringConnection", in.VpcPeeringConnectionId)
 		if err != nil {
 			return err
 		}

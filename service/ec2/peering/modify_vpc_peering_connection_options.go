@@ -14,7 +14,7 @@ import (
 func (p *Peerings) ModifyVpcPeeringConnectionOptions(ctx context.Context, in *ec2.ModifyVpcPeeringConnectionOptionsInput) (*ec2.ModifyVpcPeeringConnectionOptionsOutput, error) {
 	out := new(ec2.ModifyVpcPeeringConnectionOptionsOutput)
 	err := p.db.Update(ctx, func(tx *store.Tx) error {
-		r, _, err := find(ctx, tx, "ec2:ModifyVpcPeeringConnectionOptions", in.VpcPeeringConnectionId)
+		r, err := find(ctx, tx, "ec2:ModifyVpcPeeringConnectionOptions", in.VpcPeeringConnectionId)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ package peering
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vennel/vennel/api"
@@ -140,9 +142,11 @@ func view(ctx context.Context, r *record) *record {
 	return &seen
 }
 
-// find finds a connection, of either side, to which the caller may do an action. It gives the record itself and the caller's view.
-func find(ctx context.Context, tx *store.Tx, action, id string) (r, seen *record, err error) {
-	if err = resource.Peerings.Check(id); err == nil {
+// find finds a connection, of either side, to which the caller may do an action.
+func find(ctx context.Context, tx *store.Tx, action, id string) (*record, error) {
+	var r, seen *record
+	err := resource.Peerings.Check(id)
+	if err == nil {
 		r, err = resource.Peerings.Get(ctx, tx, id)
 		seen = view(ctx, r)
 		if err == nil && seen == nil {
@@ -152,11 +156,11 @@ func find(ctx context.Context, tx *store.Tx, action, id string) (r, seen *record
 	if err != nil {
 		call := api.CallFrom(ctx)
 		if denied := resource.Peerings.Allow(ctx, action, &record{ID: id, Account: call.Account, Region: call.Region}); denied != nil {
-			return nil, nil, denied
+			return nil, denied
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	return r, seen, resource.Peerings.Allow(ctx, action, seen, about(&r.Data)...)
+	return r, resource.Peerings.Allow(ctx, action, seen, about(&r.Data)...)
 }
 
 // about are the condition keys that a connection has beside those of every resource.
@@ -209,14 +213,7 @@ func setRanges(side *info, v *vpc) {
 
 // overlap says whether any ranges of two VPCs overlap.
 func overlap(a, b *vpc) bool {
-	for _, p := range a.Data.Ranges() {
-		for _, q := range b.Data.Ranges() {
-			if p.Overlaps(q) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.Data.Ranges(), func(p netip.Prefix) bool { return slices.ContainsFunc(b.Data.Ranges(), p.Overlaps) })
 }
 
 // badState is the error for a connection that cannot go into a state. source: aws

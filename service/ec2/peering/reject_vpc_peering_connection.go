@@ -12,7 +12,7 @@ import (
 // RejectVpcPeeringConnection refuses a request.
 func (p *Peerings) RejectVpcPeeringConnection(ctx context.Context, in *ec2.RejectVpcPeeringConnectionInput) (*ec2.RejectVpcPeeringConnectionOutput, error) {
 	err := p.db.Update(ctx, func(tx *store.Tx) error {
-		r, _, err := find(ctx, tx, "ec2:RejectVpcPeeringConnection", in.VpcPeeringConnectionId)
+		r, err := find(ctx, tx, "ec2:RejectVpcPeeringConnection", in.VpcPeeringConnectionId)
 		if err != nil {
 			return err
 		}

@@ -2,14 +2,13 @@ package routing
 
 import (
 	"context"
-	"slices"
 
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
 )
 
-// DeleteRouteTable removes a route table that nothing is associated with. Gateway endpoints lose it.
+// DeleteRouteTable removes a route table that nothing is associated with.
 func (o *Routing) DeleteRouteTable(ctx context.Context, in *ec2.DeleteRouteTableInput) (*ec2.DeleteRouteTableOutput, error) {
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
 		t, err := resource.RouteTables.FindFor(ctx, tx, "ec2:DeleteRouteTable", in.RouteTableId)
@@ -21,20 +20,6 @@ func (o *Routing) DeleteRouteTable(ctx context.Context, in *ec2.DeleteRouteTable
 		}
 		if len(t.Data.Associations) > 0 {
 			return resource.Errorf("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", t.ID) // source: aws
-		}
-		endpoints, err := resource.Endpoints.Of(ctx, tx, t.VPC)
-		if err != nil {
-			return err
-		}
-		for _, e := range endpoints {
-			i := slices.Index(e.Data.RouteTableIds, t.ID)
-			if i < 0 {
-				continue
-			}
-			e.Data.RouteTableIds = slices.Delete(e.Data.RouteTableIds, i, i+1)
-			if err := resource.Endpoints.Put(ctx, tx, e); err != nil {
-				return err
-			}
 		}
 		return resource.RouteTables.Delete(ctx, tx, t)
 	})

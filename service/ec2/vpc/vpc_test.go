@@ -42,7 +42,7 @@ func TestCreateSubnetAtOnce(t *testing.T) {
 	}
 }
 
-// TestCreateVpcAtOnce makes VPCs at the same time: no two have the same number, and no more are there than the quota allows.
+// TestCreateVpcAtOnce makes VPCs at the same time: no more are there than the quota allows, and they share one default option set.
 func TestCreateVpcAtOnce(t *testing.T) {
 	w := awstest.New(t)
 	const callers = 9

@@ -23,7 +23,7 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // lane is a gateway on each side.
 type lane struct {
 	*awstest.Desk
-	ctx           context.Context
+	ctx           context.Context //nolint:containedctx // of one test
 	vpns          *vpn.VPNs
 	gateway, site string
 }
