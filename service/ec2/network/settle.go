@@ -25,7 +25,7 @@ const (
 )
 
 // settle turns states to what the host has made of the plan. Most of the time there is nothing to turn, and nothing is written.
-func (n *Network) settle(ctx context.Context, s *plan.State, status dataplane.Status) error {
+func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Config, status dataplane.Status) error {
 	why := failures(s, status)
 	steps := []func(tx *store.Tx) error{}
 	add := func(step func(*store.Tx) error) {
@@ -70,7 +70,18 @@ func (n *Network) settle(ctx context.Context, s *plan.State, status dataplane.St
 		v.Status = &ec2.VpcPeeringConnectionStateReason{Code: new(ec2.VpcPeeringConnectionStateReasonCodeActive), Message: new("Active")}
 		return changes
 	}))
-	add(turn(ctx, resource.VpnConnections, s.VpnConnections, func(id string, v *resource.VpnConnection) outcome { return state(&v.State, why[id]) }))
+	now := time.Now()
+	carried := map[string]bool{}
+	for _, t := range cfg.Tunnels {
+		carried[t.ID] = why[t.ID] == ""
+	}
+	add(turn(ctx, resource.VpnConnections, s.VpnConnections, func(id string, v *resource.VpnConnection) outcome {
+		out := state(&v.State, "") // it has no failed state: its telemetry says that it is down
+		if v.Carry(carried[id], now) && out == stays {
+			out = changes
+		}
+		return out
+	}))
 	add(turn(ctx, resource.ResolverEndpoints, s.Resolvers, func(id string, v *resource.ResolverEndpoint) outcome {
 		switch api.Or(v.Status, "") {
 		case "CREATING", "UPDATING":
@@ -94,7 +105,7 @@ func (n *Network) settle(ctx context.Context, s *plan.State, status dataplane.St
 		}
 		return stays
 	}))
-	add(instance.Settle(ctx, s.Instances, status, time.Now().UnixMilli(), n.Ended))
+	add(instance.Settle(ctx, s.Instances, status, now.UnixMilli(), n.Ended))
 	if len(steps) == 0 {
 		return nil
 	}
