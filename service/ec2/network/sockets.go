@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/plan"
 )
 
 // sockets are the open ones. It is used by one goroutine.
@@ -66,10 +67,13 @@ func (s *sockets) start(ctx context.Context, socket dataplane.Socket) error {
 
 // answer gives what answers on a socket.
 func (s *sockets) answer(socket dataplane.Socket) (func(context.Context) error, error) {
-	host, names := s.n.Host, s.n.names
+	host, names, view := s.n.Host, s.n.names, socket.VPC
+	if socket.Role == dataplane.Resolver {
+		view = plan.InboundView(view)
+	}
 	if socket.Network == "udp" {
 		conn, err := host.Packets(socket)
-		return func(ctx context.Context) error { return names.Packets(ctx, socket.VPC, conn) }, err
+		return func(ctx context.Context) error { return names.Packets(ctx, view, conn) }, err
 	}
 	l, err := host.Listener(socket)
 	if err != nil {
@@ -79,7 +83,7 @@ func (s *sockets) answer(socket dataplane.Socket) (func(context.Context) error, 
 		dataplane.Front: s.n.Front, dataplane.Metadata: s.n.Metadata,
 	}[socket.Role]
 	if on == nil { // DNS and Resolver
-		return func(ctx context.Context) error { return names.Listen(ctx, socket.VPC, l) }, nil
+		return func(ctx context.Context) error { return names.Listen(ctx, view, l) }, nil
 	}
 	return func(ctx context.Context) error { return on(ctx, socket, l) }, nil
 }

@@ -71,8 +71,12 @@ func (s *State) Names(o *Options) dns.Config {
 	x := s.newIndex(o)
 	c := dns.Config{Public: x.public()}
 	for _, v := range s.VPCs {
-		if v.Data.DNSSupport {
-			c.Views = append(c.Views, x.view(v))
+		if !v.Data.DNSSupport {
+			continue
+		}
+		c.Views = append(c.Views, x.view(v, v.ID))
+		if slices.ContainsFunc(x.interfaces[v.ID], func(n *resource.Record[resource.NetworkInterface]) bool { return n.Data.Holder == dataplane.Inbound }) {
+			c.Views = append(c.Views, x.view(v, InboundView(v.ID)))
 		}
 	}
 	return c
@@ -156,11 +160,16 @@ func endsInZone(label, region string) bool {
 	return slices.ContainsFunc(resource.Zones(region), func(z string) bool { return strings.HasSuffix(label, "-"+z) })
 }
 
-// view is what one VPC sees.
-func (x *index) view(v *resource.Record[resource.VPC]) dns.View {
-	out := dns.View{VPC: v.ID}
+// InboundView is the name of what those see who ask a VPC's inbound Resolver endpoints: the same, and the private names of the
+// endpoints that are for them only.
+func InboundView(vpc string) string { return vpc + "/inbound" }
+
+// view is what one VPC sees, under a name.
+func (x *index) view(v *resource.Record[resource.VPC], name string) dns.View {
+	out := dns.View{VPC: name}
 	for _, e := range x.endpoints[v.ID] {
-		if !api.Or(e.Data.PrivateDnsEnabled, false) || gone(e.Data.State) || !v.Data.DNSHostnames {
+		only := e.Data.DnsOptions != nil && api.Or(e.Data.DnsOptions.PrivateDnsOnlyForInboundResolverEndpoint, false)
+		if !api.Or(e.Data.PrivateDnsEnabled, false) || gone(e.Data.State) || !v.Data.DNSHostnames || only && name == v.ID {
 			continue
 		}
 		var list []netip.Addr
