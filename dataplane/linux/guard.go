@@ -159,12 +159,9 @@ func load(ctx context.Context, ns *os.File, text string) error {
 // natRules is the packet filter of a NAT gateway: it lets out what comes from the VPC, from its own address, and back what
 // answers. Nothing is for itself.
 func natRules(v *dataplane.VPC) string {
-	from := ""
-	for i, r := range v.CIDRs {
-		if i > 0 {
-			from += ", "
-		}
-		from += r.Masked().String()
+	var from []string
+	for _, r := range v.CIDRs {
+		from = append(from, r.Masked().String())
 	}
 	return fmt.Sprintf(`	chain nat_post {
 		type nat hook postrouting priority srcnat; policy accept;
@@ -180,7 +177,7 @@ func natRules(v *dataplane.VPC) string {
 		type filter hook input priority filter; policy drop;
 		ct state related,established accept
 	}
-`, from)
+`, strings.Join(from, ", "))
 }
 
 // siteRules is the packet filter of a site's router. What its machines send on the internet comes from its public address;

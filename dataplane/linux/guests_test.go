@@ -102,7 +102,8 @@ func (l *lab) raw(from, source, to string) {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
+		raw := os.NewFile(uintptr(fd), "raw")
+		l.keep(raw)
 		dst := netip.MustParseAddrPort(to)
 		body := []byte("spoofed " + source)
 		p := make([]byte, 28, 28+len(body))
@@ -123,12 +124,12 @@ type counter struct {
 	seen map[string]int
 }
 
-// count starts counting.
-func (l *lab) count(id string, port int) *counter {
+// count starts counting what comes to port 7100.
+func (l *lab) count(id string) *counter {
 	l.t.Helper()
 	c := &counter{seen: map[string]int{}}
 	l.in(id, func() error {
-		s, err := net.ListenPacket("udp4", fmt.Sprintf("0.0.0.0:%d", port))
+		s, err := net.ListenPacket("udp4", "0.0.0.0:7100")
 		if err != nil {
 			return err
 		}
@@ -167,16 +168,16 @@ func (l *lab) eventually(what string, ok func() bool) {
 	}
 }
 
-// ping says whether an address answers to an echo of ICMP.
-func (l *lab) ping(from, to string, wait time.Duration) bool {
+// ping says whether an address answers to an echo of ICMP that i-a1 sends.
+func (l *lab) ping(to string, wait time.Duration) bool {
 	l.t.Helper()
 	answered := false
-	l.in(from, func() error {
+	l.in("i-a1", func() error {
 		c, err := net.ListenPacket("ip4:icmp", "0.0.0.0")
 		if err != nil {
 			return err
 		}
-		defer c.Close()
+		l.keep(c)
 		echo := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1}
 		binary.BigEndian.PutUint16(echo[2:], ^uint16(0x0800+0x1234+1))
 		if _, err := c.WriteTo(echo, &net.IPAddr{IP: ip(to).AsSlice()}); err != nil {

@@ -78,7 +78,7 @@ func (l *lab) end() {
 	open := l.open
 	l.mu.Unlock()
 	for _, c := range open {
-		c.Close()
+		_ = c.Close() // some have been closed where they were used
 	}
 	l.wait.Wait()
 }
@@ -264,7 +264,7 @@ func (l *lab) dial(from, network, to string, wait time.Duration) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }() // only read
 	var c net.Conn
 	err = netns.Do(ns, func() (err error) {
 		d := net.Dialer{Timeout: wait, FallbackDelay: -1}

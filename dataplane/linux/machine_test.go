@@ -37,7 +37,7 @@ func TestMachines(t *testing.T) {
 		if !running {
 			wait = silence
 		}
-		if l.ping("i-a1", "10.10.1.60", wait) != running {
+		if l.ping("10.10.1.60", wait) != running {
 			t.Errorf("%s: that it answers is %v", what, !running)
 		}
 	}

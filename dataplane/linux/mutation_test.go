@@ -10,14 +10,14 @@ import (
 	"github.com/vennel/vennel/dataplane"
 )
 
-// mutate changes the packet filter of a VPC behind the Host's back: it removes the only rule of a chain with a text.
-func (l *lab) mutate(id, chain, text string) {
+// mutate changes the packet filter of vpc-a behind the Host's back: it removes the only rule of a chain with a text.
+func (l *lab) mutate(chain, text string) {
 	l.t.Helper()
-	found := regexp.MustCompile(`(?m)^.*`+regexp.QuoteMeta(text)+`.* # handle (\d+)$`).FindAllStringSubmatch(l.run(id, "nft", "-a", "list", "chain", "ip", "vpc", chain), -1)
+	found := regexp.MustCompile(`(?m)^.*`+regexp.QuoteMeta(text)+`.* # handle (\d+)$`).FindAllStringSubmatch(l.run("vpc-a", "nft", "-a", "list", "chain", "ip", "vpc", chain), -1)
 	if len(found) != 1 {
 		l.t.Fatalf("%d rules of %s have the text %q", len(found), chain, text)
 	}
-	l.run(id, "nft", "delete", "rule", "ip", "vpc", chain, "handle", found[0][1])
+	l.run("vpc-a", "nft", "delete", "rule", "ip", "vpc", chain, "handle", found[0][1])
 }
 
 // TestMutations removes one thing after another from the packet filter and from the routing, and wants the assertion about it to
@@ -47,7 +47,7 @@ func mutations(t *testing.T, chosen func(n int) bool) {
 	ipr := func(argv ...string) func(*lab) {
 		return func(l *lab) { l.run("vpc-a", append([]string{"ip"}, argv...)...) }
 	}
-	gone := func(chain, text string) func(*lab) { return func(l *lab) { l.mutate("vpc-a", chain, text) } }
+	gone := func(chain, text string) func(*lab) { return func(l *lab) { l.mutate(chain, text) } }
 	dev := nftDevice(vpc(l.config, "vpc-a"), "10.10.6.26")
 	for i, m := range []struct {
 		name   string
@@ -121,7 +121,7 @@ func mutations(t *testing.T, chosen func(n int) bool) {
 func TestMutationsOfMore(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, world())
-	seen := l.count("i-a2", 7100)
+	seen := l.count("i-a2")
 	spoofs := func(from, source string) func(*lab) bool {
 		return func(l *lab) bool { // the honest packet comes after the other, on the same way
 			before, honest := seen.of("spoofed "+source), seen.of("spoofed 10.10.2.10")
@@ -138,13 +138,13 @@ func TestMutationsOfMore(t *testing.T) {
 		mutate func(*lab)
 		holds  func(*lab) bool
 	}{
-		{"no source check", func(l *lab) { l.mutate("vpc-a", "raw_eni", "@eni_src drop") }, spoofs("i-a1", "10.10.1.99")},
+		{"no source check", func(l *lab) { l.mutate("raw_eni", "@eni_src drop") }, spoofs("i-a1", "10.10.1.99")},
 		{"no source check of a peer", func(l *lab) {
 			l.run("vpc-a", "nft", "insert", "rule", "ip", "vpc", "raw_pre", "iifname", "p1", "accept")
 		}, spoofs("i-b1", "10.10.2.99")},
-		{"no rate", func(l *lab) { l.mutate("vpc-a", "lls", "@lls_rate") }, func(l *lab) bool { return l.flood("i-a1", "10.10.0.2:53", func() {}) < 2500 }},
+		{"no rate", func(l *lab) { l.mutate("lls", "@lls_rate") }, func(l *lab) bool { return l.flood("i-a1", "10.10.0.2:53", func() {}) < 2500 }},
 		{"no public address needed", func(l *lab) {
-			l.mutate("vpc-a", "forward", `oifname "igw0" ip saddr != @eip_priv drop`)
+			l.mutate("forward", `oifname "igw0" ip saddr != @eip_priv drop`)
 		}, func(l *lab) bool { return l.leaks("i-bare", ssm) == 0 }},
 	} {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestMutationOfACLs(t *testing.T) {
 		t.Error("it does not hold")
 	}
 	for _, text := range []string{"iifname vmap @acl_out", "oifname vmap @acl_in"} {
-		l.mutate("vpc-a", "forward_known", text)
+		l.mutate("forward_known", text)
 	}
 	if err := on.says(patience); err != nil {
 		t.Errorf("without it, it holds still: %v", err)

@@ -224,7 +224,7 @@ func newPlan(c *dataplane.Config, absent map[string]bool) *plan {
 		s.state.settings = guest
 	}
 	for i := range c.VPCs {
-		p.vpc(c, &c.VPCs[i], machines)
+		p.vpc(&c.VPCs[i], machines)
 	}
 	for i := range c.Peerings {
 		p.peering(&c.Peerings[i])
@@ -322,7 +322,7 @@ func (p *plan) plug(whose, alias string, mtu int, r, m *space, devR, devM string
 }
 
 // vpc plans a VPC's namespace and those of its NAT gateways, but the routes to other networks.
-func (p *plan) vpc(c *dataplane.Config, v *dataplane.VPC, machines map[string]*dataplane.Machine) {
+func (p *plan) vpc(v *dataplane.VPC, machines map[string]*dataplane.Machine) {
 	s := p.spaces[v.ID]
 	s.loopback()
 	if v.DNS { // the first address is the one that the router's ICMP messages come from

@@ -20,8 +20,8 @@ func full(v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			full(v.Field(i))
+		for _, f := range v.Fields() {
+			full(f)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))

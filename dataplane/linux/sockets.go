@@ -162,8 +162,8 @@ func (h *Host) Dial(ctx context.Context, c dataplane.Call) (net.Conn, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), c.Network) // it waits as files do, with a deadline
-	defer f.Close()
 	conn, err := connect(ctx, f, c)
+	err = errors.Join(err, f.Close())
 	if err != nil {
 		return nil, fmt.Errorf("from %s to %s: %w", c.From, c.To, err)
 	}
