@@ -148,7 +148,7 @@ func (l *LabUp) scratch(ctx context.Context) (folder string, remove func() error
 	if l.Keep {
 		return folder, stays, os.MkdirAll(folder, 0o700)
 	}
-	if err := os.RemoveAll(folder); err != nil {
+	if err := removeLab(folder); err != nil {
 		return "", nil, err
 	}
 	return folder, func() error { return os.RemoveAll(folder) }, os.MkdirAll(folder, 0o700)

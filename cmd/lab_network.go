@@ -119,6 +119,31 @@ func (l *LabUp) carry(ctx context.Context, folder string, log *os.File, v *view)
 	}, nil
 }
 
+// hostArguments are those of a lab's host daemon.
+func hostArguments(folder string) []string {
+	sum := sha256.Sum256([]byte(folder)) // several labs on a machine have folders of their own
+	return []string{
+		"host", "--dir", filepath.Join(folder, labHost), "--prefix", "lab" + hex.EncodeToString(sum[:3]) + "-", "--ca", filepath.Join(folder, caFile), "--attached",
+	}
+}
+
+// removeLab removes a lab's folder, after what an earlier lab has left of its network: a host daemon that is told to end at
+// once takes everything away.
+func removeLab(folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, labHost)); err == nil && cannotCarry() == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		c := exec.Command(self, append(hostArguments(folder), "--no-leave")...) // its standard input is empty
+		c.SysProcAttr = hostAttributes()
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("removing what an earlier lab has left: %w\n%s", err, out)
+		}
+	}
+	return os.RemoveAll(folder)
+}
+
 // startHost starts the host daemon, unless the one of an earlier lab is still there, and waits until it listens. It ends when
 // this program does, however that may be, but with --keep, where it is only told to end and leaves everything in place.
 func (l *LabUp) startHost(ctx context.Context, folder, dir string, log *os.File) (stop func() error, err error) {
@@ -130,8 +155,7 @@ func (l *LabUp) startHost(ctx context.Context, folder, dir string, log *os.File)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(folder))
-	args := []string{"host", "--dir", dir, "--prefix", "lab" + hex.EncodeToString(sum[:3]) + "-", "--ca", filepath.Join(folder, caFile), "--attached"}
+	args := hostArguments(folder)
 	if !l.Keep {
 		args = append(args, "--no-leave")
 	}
