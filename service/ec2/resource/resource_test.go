@@ -172,21 +172,21 @@ func TestOnce(t *testing.T) {
 	tokenless := *in
 	tokenless.ClientToken = new("")
 	for _, c := range []struct {
-		name      string
-		ctx       context.Context
-		operation string
-		in        *ec2.CreateRouteTableInput
-		want      string
+		name, account, region string
+		after                 time.Duration
+		operation             string
+		in                    *ec2.CreateRouteTableInput
+		want                  string
 	}{
-		{"the same", as(t, "111111111111", "us-east-1", start.Add(time.Hour)), "CreateRouteTable", in, "rtb-1"},
-		{"another request", ctx, "CreateRouteTable", &other, "IdempotentParameterMismatch"},
-		{"another operation", ctx, "CreateNetworkAcl", in, ""},
-		{"another account", as(t, "222222222222", "us-east-1", start), "CreateRouteTable", in, ""},
-		{"another Region", as(t, "111111111111", "eu-west-1", start), "CreateRouteTable", in, ""},
-		{"no token", ctx, "CreateRouteTable", &tokenless, ""},
-		{"a day later", as(t, "111111111111", "us-east-1", start.Add(25*time.Hour)), "CreateRouteTable", in, ""},
+		{"the same", "111111111111", "us-east-1", time.Hour, "CreateRouteTable", in, "rtb-1"},
+		{"another request", "111111111111", "us-east-1", 0, "CreateRouteTable", &other, "IdempotentParameterMismatch"},
+		{"another operation", "111111111111", "us-east-1", 0, "CreateNetworkAcl", in, ""},
+		{"another account", "222222222222", "us-east-1", 0, "CreateRouteTable", in, ""},
+		{"another Region", "111111111111", "eu-west-1", 0, "CreateRouteTable", in, ""},
+		{"no token", "111111111111", "us-east-1", 0, "CreateRouteTable", &tokenless, ""},
+		{"a day later", "111111111111", "us-east-1", 25 * time.Hour, "CreateRouteTable", in, ""},
 	} {
-		if id := once(c.ctx, c.operation, c.in); id != c.want {
+		if id := once(as(t, c.account, c.region, start.Add(c.after)), c.operation, c.in); id != c.want {
 			t.Errorf("%s: %q, want %q", c.name, id, c.want)
 		}
 	}

@@ -67,11 +67,6 @@ func associated() *ec2.RouteTableAssociationState {
 	return &ec2.RouteTableAssociationState{State: new(ec2.RouteTableAssociationStateCodeAssociated)}
 }
 
-// isMain says whether subnets of the VPC have this route table when they have no other.
-func isMain(t *table) bool {
-	return slices.ContainsFunc(t.Data.Associations, func(a ec2.RouteTableAssociation) bool { return *a.Main })
-}
-
 // DeleteMain removes the route table that came with a VPC. ok is false when the VPC has others, which stand in the way.
 func DeleteMain(ctx context.Context, tx *store.Tx, vpcID string) (ok bool, err error) {
 	list, err := resource.RouteTables.Of(ctx, tx, vpcID)
