@@ -10,10 +10,12 @@ import (
 // small server, which has a few megabytes in use, would else collect dozens of times in each second of work.
 const spareHeap = 32 << 20
 
-// How often to look whether many nodes come or go, how many those are, and by how much the heap may then grow before garbage is collected, in per cent.
+// How often to look whether many nodes come or go, how many those are, after how many looks it is over, and by how much the heap may grow meanwhile before
+// garbage is collected, in per cent.
 const (
-	lookAfter = 500 * time.Millisecond
+	lookAfter = time.Second
 	manyMoves = 20
+	calmLooks = 5
 	stormGrow = 25
 )
 
@@ -26,21 +28,23 @@ func (s *Server) keepTogether(ctx context.Context) error {
 	defer debug.SetGCPercent(usual)
 	tick := time.NewTicker(lookAfter)
 	defer tick.Stop()
-	for last, storm := s.Mux.Moves(), false; ; {
+	for last, storm := s.Mux.Moves(), 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 		moves := s.Mux.Moves()
-		many := moves-last >= manyMoves
 		switch {
-		case many && !storm:
+		case moves-last >= manyMoves:
 			debug.SetGCPercent(stormGrow)
-		case storm && !many:
-			debug.SetGCPercent(usual)
-			debug.FreeOSMemory()
+			storm = calmLooks
+		case storm > 0:
+			if storm--; storm == 0 {
+				debug.SetGCPercent(usual)
+				debug.FreeOSMemory()
+			}
 		}
-		last, storm = moves, many
+		last = moves
 	}
 }
