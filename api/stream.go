@@ -1,19 +1,48 @@
 package api
 
 import (
+	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
 )
 
 // Stream is one conversation of messages, such as a node's control channel. Until Accept the
-// request can still be refused like any other. Accept and Receive are called by one goroutine;
-// Send and Close by any.
+// request can still be refused like any other. Accept and Receive are called one after the other;
+// Send and Close by any goroutine at any time.
+//
+// A stream waits for most of its life, and there may be many. So its context knows nothing of the
+// request, which need not be kept, and what goes deep is done aside.
 type Stream interface {
-	Accept(in any) error        // upgrades, and reads the opening message into the rest of the input
+	// Accept upgrades, and reads the opening message into the rest of the input. It gives the
+	// context of the conversation.
+	Accept(in any) (context.Context, error)
 	Receive() (*Message, error) // io.EOF when the peer is gone
 	Send(*Message) error        // returns when the bytes are handed to the kernel
 	Close(reason string) error
+}
+
+// Aside does f in a goroutine of its own and waits for it: the stack that f needs goes with it, where
+// that of a goroutine which then waits would stay. A panic of f is the caller's.
+func Aside(f func() error) (err error) {
+	var failure any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				failure = fmt.Errorf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		err = f()
+	}()
+	<-done
+	if failure != nil {
+		panic(failure)
+	}
+	return err
 }
 
 // Message is one AgentMessage, the unit of the ssmmessages channels.

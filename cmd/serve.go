@@ -92,10 +92,6 @@ const (
 	stopTime   = 3 * time.Second
 )
 
-// spareHeap is memory that is counted as used and never touched, so that the kernel never gives it. The garbage collector runs when the heap has doubled: a
-// small server, which has a few megabytes in use, would else collect dozens of times in each second of work.
-const spareHeap = 32 << 20
-
 // goodAccount is what an account's number looks like.
 var goodAccount = regexp.MustCompile(`^\d{12}$`)
 

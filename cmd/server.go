@@ -212,7 +212,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			return err
 		},
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run, flowLogs.Run}
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run, flowLogs.Run, s.keepTogether}
 	return s, nil
 }
 

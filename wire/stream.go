@@ -53,10 +53,15 @@ var upgrader = websocket.Upgrader{
 
 // stream is an api.Stream on a websocket.
 type stream struct {
-	mux      *Mux
-	op       *operation
+	mux       *Mux
+	svc       *service
+	op        *operation
+	requestID string
+
+	// Until accepted: these hold the whole request.
 	call     *api.Call
-	upgrade  func() (*websocket.Conn, error) // until accepted
+	in       any                             // the input; until the operation runs
+	upgrade  func() (*websocket.Conn, error) // makes the connection ours
 	done     func(error)                     // records the outcome of the opening, once
 	accepted chan struct{}                   // closed when the connection is ours
 
@@ -84,7 +89,7 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, 
 		return api.Errorf(api.Invalid, "This operation needs a websocket upgrade")
 	}
 	s := &stream{
-		mux: m, op: rq.op, call: rq.call, accepted: make(chan struct{}),
+		mux: m, svc: rq.svc, op: rq.op, requestID: rq.call.RequestID, call: rq.call, in: in.Interface(), accepted: make(chan struct{}),
 		upgrade: func() (*websocket.Conn, error) { return upgrader.Upgrade(w, rq.Request, nil) },
 		done: func(err error) {
 			var failure *api.Error
@@ -97,7 +102,7 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, 
 		},
 	}
 	accepted, ended := s.accepted, make(chan error, 1)
-	m.streams.Go(func() { ended <- s.run(api.WithCall(m.base, rq.call), rq.svc, in.Interface()) })
+	m.streams.Go(func() { ended <- s.run() }) // which keeps no more of the request than s does
 	select {
 	case <-accepted:
 		return errTaken
@@ -115,53 +120,55 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, 
 }
 
 // run converses until the operation returns, and ends an accepted stream with the reason.
-func (s *stream) run(ctx context.Context, svc *service, in any) (err error) {
+func (s *stream) run() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
 		}
 		if s.conn != nil {
-			s.ended(svc, err)
+			s.ended(err)
 		}
 	}()
-	return s.op.Open(ctx, in, s)
+	in := s.in
+	s.in = nil
+	return s.op.Open(api.WithCall(s.mux.base, s.call), in, s)
 }
 
 // ended ends a stream. The peer is told what it did wrong, but not what we did.
-func (s *stream) ended(svc *service, err error) {
+func (s *stream) ended(err error) {
 	code, reason := websocket.CloseNormalClosure, ""
 	switch {
 	case s.mux.base.Err() != nil:
 		code, reason = websocket.CloseGoingAway, stoppingReason
 	case err != nil && !errors.Is(err, io.EOF):
-		failure := svc.resolve(err, s.op)
+		failure := s.svc.resolve(err, s.op)
 		code, reason = websocket.ClosePolicyViolation, failure.Message
 		log := s.mux.Log.Info
 		if failure.Fault {
 			code, log = websocket.CloseInternalServerErr, s.mux.Log.Error
 		}
-		log("stream ended", "operation", s.op.Name, "request_id", s.call.RequestID, "error", err)
+		log("stream ended", "operation", s.op.Name, "request_id", s.requestID, "error", err)
 	}
 	s.end(code, reason, time.Now().Add(controlWrite))
 }
 
 // Accept upgrades the request and reads the opening message into the input.
-func (s *stream) Accept(in any) error {
+func (s *stream) Accept(in any) (context.Context, error) {
 	if len(s.call.Decisions()) == 0 {
-		return fmt.Errorf("%s accepted without an authorization", s.op.Name)
+		return nil, fmt.Errorf("%s accepted without an authorization", s.op.Name)
 	}
 	conn, err := s.upgrade()
 	if err != nil {
-		return &api.Error{Reason: api.Invalid, Message: "The websocket upgrade failed", Cause: err}
+		return nil, &api.Error{Reason: api.Invalid, Message: "The websocket upgrade failed", Cause: err}
 	}
-	done := s.done
-	s.conn, s.upgrade, s.done = conn, nil, nil // they hold the whole request
-	close(s.accepted)
+	done, accepted := s.done, s.accepted
+	s.conn, s.call, s.upgrade, s.done, s.accepted = conn, nil, nil, nil, nil
+	close(accepted)
 	s.mux.live(s)
 	conn.SetPingHandler(s.pong)
 	err = s.opening(in)
 	done(err)
-	return err
+	return s.mux.base, err
 }
 
 // opening reads the first message, a text. Pings do not lengthen the time for it.
@@ -202,9 +209,11 @@ func (s *stream) pong(data string) error {
 	if s.opened {
 		s.wait(streamSilence)
 	}
-	// A pong that must wait behind a long message is not worth the stream.
-	_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), now.Add(controlWrite))
-	return nil
+	return api.Aside(func() error {
+		// A pong that must wait behind a long message is not worth the stream.
+		_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), now.Add(controlWrite))
+		return nil
+	})
 }
 
 // Receive returns the next message, or io.EOF when the peer is gone or silent. A peer that breaks
@@ -273,6 +282,7 @@ func (s *stream) end(code int, reason string, by time.Time) {
 
 // live notes an accepted stream, so that it ends with the server.
 func (m *Mux) live(s *stream) {
+	m.moves.Add(1)
 	m.mu.Lock()
 	m.open[s] = struct{}{}
 	m.mu.Unlock()
@@ -284,8 +294,11 @@ func (m *Mux) live(s *stream) {
 // dead forgets a stream.
 func (m *Mux) dead(s *stream) {
 	m.mu.Lock()
-	delete(m.open, s)
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	if _, open := m.open[s]; open {
+		delete(m.open, s)
+		m.moves.Add(1)
+	}
 }
 
 // closeStreams ends all streams when the server stops. Peers that do not listen hold up neither the

@@ -63,7 +63,7 @@ func newChannel(t testing.TB, h handler) *channel {
 func accepting(f func(s api.Stream) error) handler {
 	return func(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 		allow(ctx)
-		if err := s.Accept(in); err != nil {
+		if _, err := s.Accept(in); err != nil {
 			return err
 		}
 		return f(s)
@@ -239,7 +239,8 @@ func TestStreamRefused(t *testing.T) {
 		"not at all": {refusing(nil), channelURL, nil, 500, "<InternalFailure>"},
 		"panic":      {func(context.Context, *ssmmessages.OpenControlChannelInput, api.Stream) error { panic("secret") }, channelURL, nil, 500, "<InternalFailure>"},
 		"undecided": {func(_ context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
-			return s.Accept(in)
+			_, err := s.Accept(in)
+			return err
 		}, channelURL, nil, 500, "<InternalFailure>"},
 		"a short id": {refusing(nil), strings.Replace(channelURL, "mi-0123456789abcdef0", "mi-1", 1), nil, 400, "<ValidationException><Message>1 validation error detected: Value &#39;mi-1&#39; at &#39;channelId&#39; failed"},
 		"a browser":  {accepting(listen), channelURL, []string{"Origin", "https://attacker.example"}, 400, "<ValidationException><Message>The websocket upgrade failed"},
@@ -315,7 +316,7 @@ func TestStreamOpening(t *testing.T) {
 				accepted := make(chan error, 1)
 				ch := newChannel(t, func(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 					allow(ctx)
-					err := s.Accept(in)
+					_, err := s.Accept(in)
 					accepted <- err
 					got <- in.ChannelId
 					return err

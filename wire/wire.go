@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +65,7 @@ type Mux struct {
 	tokens   cipher.AEAD
 	base     context.Context //nolint:containedctx // streams outlive their requests and end with this
 	streams  sync.WaitGroup
+	moves    atomic.Int64 // streams opened and ended
 
 	mu   sync.Mutex
 	open map[*stream]struct{} // accepted streams; guarded by mu
@@ -102,6 +104,9 @@ func (m *Mux) Streams() int {
 	defer m.mu.Unlock()
 	return len(m.open)
 }
+
+// Moves is how many times a stream has been opened or has ended.
+func (m *Mux) Moves() int64 { return m.moves.Load() }
 
 // Wait returns when all streams have ended.
 func (m *Mux) Wait() { m.streams.Wait() }

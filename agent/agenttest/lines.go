@@ -49,7 +49,7 @@ func (s *messagesServer) OpenControlChannel(ctx context.Context, in *ssmmessages
 	if err != nil {
 		return err
 	}
-	if err := stream.Accept(in); err != nil {
+	if _, err := stream.Accept(in); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -17,18 +17,9 @@ import (
 // OpenControlChannel is a node's control channel, for as long as it lasts: jobs go out on it, and
 // what the node says about them comes back.
 func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
-	if err := fleet.AllowNode(ctx, "ssmmessages:OpenControlChannel", "*", in.ChannelId); err != nil {
-		return err
-	}
-	if err := s.Accept(in); err != nil {
-		return err
-	}
-	if err := m.checkToken(in.ChannelId, in.TokenValue, time.Now()); err != nil {
-		return err
-	}
-	c := &channel{Messages: m, node: in.ChannelId, stream: s}
-	defer m.fleet.AttachChannel(ctx, c.node, c)()
-	if err := m.registered(ctx, c.node); err != nil { // asked now, for a deregistration that comes later ends the channel
+	c := &channel{Messages: m, node: in.ChannelId, stream: s, detach: func() {}}
+	defer func() { c.detach() }()
+	if err := api.Aside(func() error { return c.open(ctx, in) }); err != nil {
 		return err
 	}
 	for {
@@ -36,7 +27,7 @@ func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenC
 		if err != nil {
 			return err
 		}
-		if err := c.receive(ctx, message); err != nil {
+		if err := api.Aside(func() error { return c.receive(message) }); err != nil {
 			return err
 		}
 	}
@@ -47,6 +38,23 @@ type channel struct {
 	*Messages
 	node   string
 	stream api.Stream
+	ctx    context.Context //nolint:containedctx // of the conversation, not of the request
+	detach func()
+}
+
+// open accepts the stream and makes it the node's control channel.
+func (c *channel) open(ctx context.Context, in *ssmmessages.OpenControlChannelInput) (err error) {
+	if err := fleet.AllowNode(ctx, "ssmmessages:OpenControlChannel", "*", c.node); err != nil {
+		return err
+	}
+	if c.ctx, err = c.stream.Accept(in); err != nil {
+		return err
+	}
+	if err := c.checkToken(c.node, in.TokenValue, time.Now()); err != nil {
+		return err
+	}
+	c.detach = c.fleet.AttachChannel(c.ctx, c.node, c)
+	return c.registered(ctx, c.node) // asked now, for a deregistration that comes later ends the channel
 }
 
 var _ fleet.Line = (*channel)(nil)
@@ -79,12 +87,12 @@ func (c *channel) send(kind string, payload any) error {
 }
 
 // receive acts on a message of the agent. An error ends the channel: the agent opens another.
-func (c *channel) receive(ctx context.Context, m *api.Message) error {
+func (c *channel) receive(m *api.Message) error {
 	switch m.Type {
 	case "agent_job_ack":
-		return c.acknowledged(ctx, m)
+		return c.acknowledged(c.ctx, m)
 	case "agent_job_reply":
-		return c.replied(ctx, m)
+		return c.replied(c.ctx, m)
 	case "agent_telemetry", "agent_update_result", "agent_task_complete":
 		return nil // said for the record, and no answer is expected
 	}
