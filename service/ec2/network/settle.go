@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,12 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 		out := state(&v.State, why[id])
 		if api.Or(v.State, "") == failed {
 			v.FailureCode, v.FailureMessage = new("InternalError"), new(why[id])
+		}
+		for i := range v.NatGatewayAddresses {
+			if a := &v.NatGatewayAddresses[i]; api.Or(a.Status, "") == ec2.NatGatewayAddressStatusAssociating && why[id] == "" {
+				v.NatGatewayAddresses = slices.Clone(v.NatGatewayAddresses) // a copy that is only looked at must not change the plan's
+				v.NatGatewayAddresses[i].Status, out = new(ec2.NatGatewayAddressStatusSucceeded), changes
+			}
 		}
 		return out
 	}))
