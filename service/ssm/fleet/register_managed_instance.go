@@ -92,14 +92,14 @@ func (f *Fleet) RegisterManagedInstance(ctx context.Context, in *ssm.RegisterMan
 func (f *Fleet) registerInstance(ctx context.Context, p *iam.Principal, in *ssm.RegisterManagedInstanceInput) (*ssm.RegisterManagedInstanceOutput, error) {
 	const action = "ssm:RegisterManagedInstance"
 	call := api.CallFrom(ctx)
+	if err := iam.AllowUngranted(ctx, action, "proved by the instance identity role", nodeAccount(call.Account)); err != nil {
+		return nil, err
+	}
 	if err := identified(ctx, action, p, in.Fingerprint); err != nil {
 		return nil, err
 	}
 	key, err := decodeKey(in.PublicKey)
 	if err != nil {
-		return nil, err
-	}
-	if err := iam.AllowUngranted(ctx, action, "proved by the instance identity role", nodeAccount(call.Account)); err != nil {
 		return nil, err
 	}
 	err = f.db.Update(ctx, func(tx *store.Tx) error {
@@ -134,5 +134,5 @@ func identified(ctx context.Context, action string, p *iam.Principal, id string)
 	if p.Identity() && p.Source() == arn {
 		return nil
 	}
-	return iam.Refuse(ctx, action, arn, api.Errorf(api.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because it is not the identity role of that instance", p.ARN(), action, arn))
+	return iam.Refuse(ctx, action, "*", api.Errorf(api.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because it is not the identity role of that instance", p.ARN(), action, arn))
 }

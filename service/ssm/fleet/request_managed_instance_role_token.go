@@ -84,6 +84,9 @@ func (f *Fleet) token(ctx context.Context, account, id, arn, role string) (*ssm.
 func (f *Fleet) defaultToken(ctx context.Context, p *iam.Principal, in *ssm.RequestManagedInstanceRoleTokenInput) (*ssm.RequestManagedInstanceRoleTokenOutput, error) {
 	const action = "ssm:RequestManagedInstanceRoleToken"
 	call := api.CallFrom(ctx)
+	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+in.Fingerprint, nodeAccount(call.Account)); err != nil {
+		return nil, err
+	}
 	if err := identified(ctx, action, p, in.Fingerprint); err != nil {
 		return nil, err
 	}
@@ -116,9 +119,6 @@ func (f *Fleet) defaultToken(ctx context.Context, p *iam.Principal, in *ssm.Requ
 	}
 	if !on || role == noRole { // source: aws
 		return nil, iam.Refuse(ctx, action, p.Source(), api.Errorf(api.AccessDenied, "Systems Manager's instance management role is not configured for account: %s", call.Account))
-	}
-	if err := iam.AllowUngranted(ctx, action, "proved by the key of "+in.Fingerprint, nodeAccount(call.Account)); err != nil {
-		return nil, err
 	}
 	return f.token(ctx, call.Account, in.Fingerprint, p.Source(), role)
 }
