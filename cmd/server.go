@@ -46,6 +46,7 @@ import (
 	"github.com/vennel/vennel/service/ec2messages"
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/logs"
+	"github.com/vennel/vennel/service/route53resolver"
 	"github.com/vennel/vennel/service/ssm"
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
@@ -175,7 +176,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),
 			logsapi.Service(logs.New(flowLogs)),
-			resolverapi.Service(resolverapi.Unimplemented{}),
+			resolverapi.Service(route53resolver.New(s.db)),
 			s3api.Service(s3api.Unimplemented{}),
 			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Settings: settings, Tags: tags}),
 			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, master, cfg.Log)),

@@ -134,6 +134,12 @@ func TestKeep(t *testing.T) {
 	if diff := cmp.Diff(line("A-all", "A", "REJECT", 5)+"\n"+line("B-all", "B", "ACCEPT", 6), s.read("all")); diff != "" {
 		t.Error(diff)
 	}
+	nowhere := s.flow(s.a, false)
+	nowhere.From = netip.AddrPort{}
+	s.keep(0, nowhere)
+	if got := s.read("rejects"); !strings.Contains(got, "2 111111111111 A - 10.0.1.10 0 443 6 1 60 ") {
+		t.Errorf("without an address: %s", got)
+	}
 	if ok, err := s.logs.Records(t.Context(), flowlog.Filter{Account: "111111111111", Region: "eu-west-1", Group: "all"}, nil); ok || err != nil {
 		t.Errorf("another Region has the group: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +82,15 @@ func format(account string, w *dataplane.Flow) string {
 	}
 	at := w.Time.Unix()
 	return fmt.Sprintf("2 %s %s %s %s %d %d %d 1 %d %d %d %s OK",
-		account, w.ENI, w.From.Addr(), w.To.Addr(), w.From.Port(), w.To.Port(), w.Protocol, w.Bytes, at, at, action)
+		account, w.ENI, address(w.From), address(w.To), w.From.Port(), w.To.Port(), w.Protocol, w.Bytes, at, at, action)
+}
+
+// address is an address of a record.
+func address(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "-"
+	}
+	return a.Addr().String()
 }
 
 // skip records at all interfaces that records are missing, but not more often than there is to say so.

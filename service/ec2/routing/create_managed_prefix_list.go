@@ -114,30 +114,29 @@ func change(has []ec2.PrefixListEntry, add []ec2.AddPrefixListEntry, remove []ec
 	for _, e := range has {
 		list[resource.Prefix(e.Cidr)] = e.Description
 	}
-	named := map[netip.Prefix]bool{}
-	read := func(cidr string) (netip.Prefix, error) {
-		p, err := resource.Range(cidr, "cidr")
-		if err == nil && named[p] {
-			err = resource.Errorf("InvalidParameterValue", "The CIDR %s is specified more than once", p) // source: guess
-		}
-		named[p] = true
-		return p, err
-	}
+	removed, added := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
 	for _, e := range remove {
-		p, err := read(e.Cidr)
+		p, err := resource.Range(e.Cidr, "cidr")
 		if err != nil {
 			return nil, err
 		}
+		removed[p] = true
 		if _, ok := list[p]; !ok {
 			return nil, resource.Errorf("InvalidParameterValue", "The CIDR %s is not in the prefix list", p) // source: guess
 		}
 		delete(list, p)
 	}
 	for _, e := range add {
-		p, err := read(e.Cidr)
-		if err != nil {
+		p, err := resource.Range(e.Cidr, "cidr")
+		switch {
+		case err != nil:
 			return nil, err
+		case removed[p]:
+			return nil, resource.Errorf("InvalidParameterValue", "Request cannot contain Cidr %s in both AddPrefixListEntries and RemovePrefixListEntries", p) // source: aws
+		case added[p]:
+			return nil, resource.Errorf("InvalidParameterValue", "The CIDR %s is specified more than once", p) // source: guess
 		}
+		added[p] = true
 		if len(api.Or(e.Description, "")) > mostName {
 			return nil, resource.Errorf("InvalidParameterValue", "A description can have up to %d characters", mostName) // source: model
 		}

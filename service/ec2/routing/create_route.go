@@ -318,10 +318,10 @@ func checkPeering(ctx context.Context, tx *store.Tx, t *table, id string) error 
 	if err != nil {
 		return err
 	}
-	if p == nil || p.Data.Status == nil || p.Data.RequesterVpcInfo == nil || p.Data.AccepterVpcInfo == nil {
+	if p == nil || p.Data.RequesterVpcInfo == nil || p.Data.AccepterVpcInfo == nil {
 		return resource.Peerings.Missing(id)
 	}
-	state := api.Or(p.Data.Status.Code, "")
+	state := p.Data.State(api.CallFrom(ctx).Time)
 	joined := []string{api.Or(p.Data.RequesterVpcInfo.VpcId, ""), api.Or(p.Data.AccepterVpcInfo.VpcId, "")}
 	switch {
 	case state != ec2.VpcPeeringConnectionStateReasonCodeActive && state != ec2.VpcPeeringConnectionStateReasonCodePendingAcceptance &&

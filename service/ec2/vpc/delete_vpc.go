@@ -13,7 +13,7 @@ import (
 	"github.com/vennel/vennel/store"
 )
 
-// DeleteVpc removes a VPC in which nothing is left but what came with it, and its flow logs.
+// DeleteVpc removes a VPC in which nothing is left but what came with it, its flow logs, and its associations with Resolver's rules.
 func (v *VPCs) DeleteVpc(ctx context.Context, in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 	err := v.db.Update(ctx, func(tx *store.Tx) error {
 		r, err := resource.VPCs.FindFor(ctx, tx, "ec2:DeleteVpc", in.VpcId)
@@ -48,18 +48,29 @@ func (v *VPCs) DeleteVpc(ctx context.Context, in *ec2.DeleteVpcInput) (*ec2.Dele
 				return inUse("vpc", r.ID)
 			}
 		}
-		logs, err := resource.FlowLogs.Of(ctx, tx, r.ID)
-		if err != nil {
+		if err := drop(ctx, tx, resource.FlowLogs, r.ID); err != nil {
 			return err
 		}
-		for _, log := range logs {
-			if err := resource.FlowLogs.Delete(ctx, tx, log); err != nil {
-				return err
-			}
+		if err := drop(ctx, tx, resource.ResolverLinks, r.ID); err != nil {
+			return err
 		}
 		return resource.VPCs.Delete(ctx, tx, r)
 	})
 	return new(ec2.DeleteVpcOutput), err
+}
+
+// drop removes all resources of a kind that belong to a VPC.
+func drop[T any](ctx context.Context, tx *store.Tx, k *resource.Kind[T], vpcID string) error {
+	list, err := k.Of(ctx, tx, vpcID)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := k.Delete(ctx, tx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // holds says whether a VPC has resources of a kind, other than those that are gone and only still listed.
