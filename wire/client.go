@@ -36,7 +36,7 @@ const (
 	mostAnswerElements = 1 << 20
 )
 
-// Call calls an operation; in and out point to its generated structs. An error that the service
+// Call calls an operation; in and out point to its generated structs. out is nil when the answer is of no interest. An error that the service
 // answered is an *api.Error with Code, Message and Status.
 func (c *Client) Call(ctx context.Context, operation string, in, out any) error {
 	m := model.Load(c.Service)
@@ -74,7 +74,7 @@ func (c *Client) Call(ctx context.Context, operation string, in, out any) error 
 	if response.StatusCode/100 != 2 {
 		return parseError(protocol, response.StatusCode, answer)
 	}
-	if op.Output == nil {
+	if op.Output == nil || out == nil {
 		return nil
 	}
 	v := reflect.ValueOf(out).Elem()
