@@ -35,10 +35,18 @@ func TestDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 		if commands := commandsOf(string(text)); len(commands) > 0 {
-			t.Run(strings.TrimSuffix(filepath.Base(document), ".md"), func(t *testing.T) { follow(t, document, commands) })
+			t.Run(strings.TrimSuffix(filepath.Base(document), ".md"), func(t *testing.T) {
+				if carries.Match(text) {
+					privileged(t, "nft", "curl")
+				}
+				follow(t, document, commands)
+			})
 		}
 	}
 }
+
+// carries finds the documents that want a private network.
+var carries = regexp.MustCompile(`(?m)^\$ (make lab|vennel host)`)
 
 // documented is a command in a document.
 type documented struct {
@@ -84,7 +92,7 @@ var unknowable = []struct {
 	what *regexp.Regexp
 	as   string
 }{
-	{regexp.MustCompile(`mi-[0-9a-f]{17}`), "mi-ID"},
+	{regexp.MustCompile(`\b([a-z]+)-[0-9a-f]{17}`), "$1-ID"},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`A[KSRIG][IDPR]A[A-Z2-7]{16}`), "KEY"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?`), "TIME"},
@@ -106,7 +114,10 @@ func plain(text string) string {
 }
 
 // stays are the commands that do not return: a reader has them in a terminal of their own.
-var stays = regexp.MustCompile(`^(make lab|(\./)?vennel (serve|lab|agent run)\b)`)
+var stays = regexp.MustCompile(`^(make lab|(\./)?vennel (serve|lab$|lab --|host|gateway|agent run)\b)`)
+
+// silent are those of them that do not say when they are ready.
+var silent = regexp.MustCompile(`vennel (agent|host|gateway)`)
 
 // looks are the commands that a reader would try again after a moment.
 var looks = regexp.MustCompile(`^aws \w+ (describe|list|get|lookup)-`)
@@ -227,7 +238,7 @@ func (r *reader) start(text string) {
 	}
 	r.started = append(r.started, c)
 	lines := bufio.NewScanner(out)
-	if !strings.Contains(text, "vennel agent") {
+	if !silent.MatchString(text) {
 		var ready cmd.Ready
 		for lines.Scan() && !ready.Ready {
 			_ = json.Unmarshal(lines.Bytes(), &ready) // make echoes what it does first
