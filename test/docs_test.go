@@ -116,11 +116,11 @@ func plain(text string) string {
 // stays are the commands that do not return: a reader has them in a terminal of their own.
 var stays = regexp.MustCompile(`^(make lab|(\./)?vennel (serve|lab$|lab --|host|gateway|agent run)\b)`)
 
-// silent are those of them that do not say when they are ready.
-var silent = regexp.MustCompile(`vennel (agent|host|gateway)`)
+// wordless are those of them that do not say when they are ready.
+var wordless = regexp.MustCompile(`vennel (agent|host|gateway)`)
 
 // looks are the commands that a reader would try again after a moment.
-var looks = regexp.MustCompile(`^aws \w+ (describe|list|get|lookup)-`)
+var looks = regexp.MustCompile(`^(aws \w+ (describe|list|get|lookup)-|vennel flow)`)
 
 // reader follows a document.
 type reader struct {
@@ -238,7 +238,7 @@ func (r *reader) start(text string) {
 	}
 	r.started = append(r.started, c)
 	lines := bufio.NewScanner(out)
-	if !silent.MatchString(text) {
+	if !wordless.MatchString(text) {
 		var ready cmd.Ready
 		for lines.Scan() && !ready.Ready {
 			_ = json.Unmarshal(lines.Bytes(), &ready) // make echoes what it does first
