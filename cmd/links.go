@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -77,18 +76,17 @@ const (
 )
 
 // boots says what the machines of images start.
-func (c *Config) boots() (map[string]plan.Image, error) {
-	self, err := os.Executable()
+func (c *Config) boots() map[string]plan.Image {
 	images := map[string]plan.Image{}
 	for _, i := range c.images() {
 		image := plan.Image{
 			Init:   []string{machineProgram, "boot", "--agent", i.Agent, "--folder", machineOfficial},
-			Mounts: []dataplane.Mount{{From: self, To: machineProgram}},
+			Mounts: []dataplane.Mount{{To: machineProgram}},
 		}
 		if i.Agent == instance.OfficialImage.Agent {
 			image.Mounts = append(image.Mounts, dataplane.Mount{From: c.SSMAgent, To: machineOfficial})
 		}
 		images[i.ID] = image
 	}
-	return images, err
+	return images
 }

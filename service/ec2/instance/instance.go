@@ -11,6 +11,7 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/service/ec2/networkinterface"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
@@ -19,6 +20,7 @@ import (
 // Instances is the capability.
 type Instances struct {
 	db     *store.DB
+	host   dataplane.Host
 	images []Image
 
 	mu    sync.Mutex
@@ -26,8 +28,11 @@ type Instances struct {
 	known *known // guarded by mu
 }
 
-// New gives the capability, with the images that instances can be made of.
-func New(db *store.DB, images ...Image) *Instances { return &Instances{db: db, images: images} }
+// New gives the capability, with the host whose machines have consoles, nil for none, and the images that instances can be
+// made of.
+func New(db *store.DB, host dataplane.Host, images ...Image) *Instances {
+	return &Instances{db: db, host: host, images: images}
+}
 
 // record is the record of an instance.
 type record = resource.Record[resource.Instance]
