@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,8 @@ func NewHost() *Host {
 	}
 }
 
-// Fail makes an object one that cannot be carried, from the next Set on; why is "" to mend it.
+// Fail makes an object one that cannot be carried, from the next Set on, or all whose ids begin with what stands before a star; why
+// is "" to mend it.
 func (h *Host) Fail(id, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -55,23 +57,61 @@ func (h *Host) Set(_ context.Context, c *dataplane.Config) (dataplane.Status, er
 	h.config = c
 	status := dataplane.Status{Failures: map[string]string{}, Machines: map[string]dataplane.MachineStatus{}}
 	for id, why := range h.fail {
-		status.Failures[id] = why
+		prefix, many := strings.CutSuffix(id, "*")
+		if !many {
+			status.Failures[id] = why
+			continue
+		}
+		for _, each := range idsOf(c) {
+			if strings.HasPrefix(each, prefix) {
+				status.Failures[each] = why
+			}
+		}
 	}
 	for i := range c.Machines {
 		if m := &c.Machines[i]; m.Gone {
 			delete(h.ran, m.ID)
 			delete(h.ended, m.ID)
 			delete(h.consoles, m.ID)
-		} else if s, there := h.machine(m); there {
+		} else if s, there := h.machine(m, status.Failures[m.ID]); there {
 			status.Machines[m.ID] = s
 		}
 	}
 	return status, nil
 }
 
+// idsOf are the ids of all objects that a host can fail to carry, but machines that are to end.
+func idsOf(c *dataplane.Config) (ids []string) {
+	for i := range c.VPCs {
+		v := &c.VPCs[i]
+		ids = append(ids, v.ID)
+		for _, s := range v.Subnets {
+			ids = append(ids, s.ID)
+		}
+		for _, n := range v.Interfaces {
+			ids = append(ids, n.ID)
+		}
+		for _, g := range v.Gateways {
+			ids = append(ids, g.ID)
+		}
+	}
+	for _, p := range c.Peerings {
+		ids = append(ids, p.ID)
+	}
+	for _, t := range c.Tunnels {
+		ids = append(ids, t.ID)
+	}
+	for i := range c.Machines {
+		if !c.Machines[i].Gone {
+			ids = append(ids, c.Machines[i].ID)
+		}
+	}
+	return ids
+}
+
 // machine is how a machine is once it has been set; one that has never run and is not to run is not there, nor one that fails.
 // The caller holds h.mu.
-func (h *Host) machine(m *dataplane.Machine) (s dataplane.MachineStatus, there bool) {
+func (h *Host) machine(m *dataplane.Machine, failure string) (s dataplane.MachineStatus, there bool) {
 	boot, disk := h.ran[m.ID]
 	if m.Stopped {
 		delete(h.ended, m.ID)
@@ -81,7 +121,7 @@ func (h *Host) machine(m *dataplane.Machine) (s dataplane.MachineStatus, there b
 		return e, true
 	}
 	delete(h.ended, m.ID)
-	if h.fail[m.ID] != "" {
+	if failure != "" {
 		return dataplane.MachineStatus{Boot: boot}, disk
 	}
 	h.ran[m.ID] = m.Boot

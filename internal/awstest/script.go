@@ -51,7 +51,8 @@ import (
 //	advance DURATION                  lets time pass
 //	host                              anywhere in the script: a host in memory carries the private network
 //	settle                            waits until the network is as it is kept
-//	fail ID WHY                       the host cannot carry an object from now on; without WHY it can again
+//	fail ID WHY                       the host cannot carry an object from now on, or with a star all whose ids begin so; without
+//	                                  WHY it can again
 //	end ID HOW                        a machine ends by itself
 //	console ID TEXT                   a machine writes a line to its console
 //	carries                           keeps what the host carries

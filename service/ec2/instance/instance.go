@@ -103,10 +103,8 @@ func completeOne(ctx context.Context, tx *store.Tx, r *record) error {
 			continue
 		}
 		i.SecurityGroups, i.SourceDestCheck = n.Data.Groups, n.Data.SourceDestCheck
-		i.PrivateIpAddress, i.PrivateDnsName = n.Data.PrivateIpAddress, n.Data.PrivateDnsName
-		if i.PrivateDnsName == nil {
-			i.PrivateDnsName = new("")
-		}
+		i.PrivateIpAddress = n.Data.PrivateIpAddress
+		i.PrivateDnsName = new(networkinterface.PrivateName(n.Region, resource.Addr(n.Data.PrivateIpAddress))) // whatever the VPC's attributes are. source: aws
 		if a := n.Data.Association; a != nil {
 			i.PublicIpAddress, i.PublicDnsName = a.PublicIp, a.PublicDnsName
 		}
