@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -76,19 +75,18 @@ const (
 	machineOfficial = "/opt/amazon/ssm"
 )
 
-// boots says what the machines of images start.
-func (c *Config) boots() (map[string]plan.Image, error) {
-	self, err := os.Executable()
+// boots says what the machines of images start; those of images that are no longer offered go on.
+func (c *Config) boots() map[string]plan.Image {
 	images := map[string]plan.Image{}
-	for _, i := range c.images() {
+	for _, i := range []instance.Image{instance.AgentImage, instance.OfficialImage, instance.BareImage} {
 		image := plan.Image{
 			Init:   []string{machineProgram, "boot", "--agent", i.Agent, "--folder", machineOfficial},
-			Mounts: []dataplane.Mount{{From: self, To: machineProgram}},
+			Mounts: []dataplane.Mount{{To: machineProgram}},
 		}
-		if i.Agent == instance.OfficialImage.Agent {
+		if i.ID == instance.OfficialImage.ID && c.SSMAgent != "" {
 			image.Mounts = append(image.Mounts, dataplane.Mount{From: c.SSMAgent, To: machineOfficial})
 		}
 		images[i.ID] = image
 	}
-	return images, err
+	return images
 }

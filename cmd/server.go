@@ -141,8 +141,12 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.CA, err = wire.OpenCA(cfg.Data); err != nil {
 		return s, err
 	}
+	s.hub = link.NewHub(cfg.Log)
+	if cfg.Host == nil && cfg.Links {
+		cfg.Host = s.hub
+	}
 	trail := cloudtrail.New(s.audit, cfg.Account, cfg.Log)
-	instances := instance.New(s.db, cfg.images()...)
+	instances := instance.New(s.db, cfg.Host, cfg.images()...)
 	if cfg.Instances == nil {
 		cfg.Instances = instances.Fleet()
 	}
@@ -189,13 +193,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 		Region:      cfg.Region,
 		Log:         cfg.Log,
 	})
-	if cfg.Plan.Images, err = cfg.boots(); err != nil {
-		return s, err
-	}
-	s.hub = link.NewHub(cfg.Log)
-	if cfg.Host == nil && cfg.Links {
-		cfg.Host = s.hub
-	}
+	cfg.Plan.Images = cfg.boots()
 	signer, err := metadata.OpenSigner(cfg.Data)
 	if err != nil {
 		return s, err
@@ -229,6 +227,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Update(ctx context.Context, change func(*store.Tx) error) error {
 	return s.db.Update(ctx, change)
 }
+
+// Network is what carries the private network, for its neighbours.
+func (s *Server) Network() *network.Network { return s.network }
 
 // Close ends what OpenServer opened, after Run has returned.
 func (s *Server) Close() (err error) {

@@ -192,7 +192,8 @@ type Machine struct {
 
 // Mount is a folder or file of the host that a machine sees, read-only.
 type Mount struct {
-	From, To string
+	From string `json:",omitempty"` // "" is the host's own program, wherever that is
+	To   string
 }
 
 // Status says how much of a Config is true.
@@ -312,4 +313,10 @@ type Host interface {
 	Dial(context.Context, Call) (net.Conn, error)
 	// Flows gives decisions as they are made, until the context ends. When the reader is slow, some are lost, and counted.
 	Flows(context.Context, func(flows []Flow, lost int)) error
+	// Console gives the last of what a machine has written to its console, at most MostConsole bytes. One that has written
+	// nothing, or is not there, has written nothing.
+	Console(ctx context.Context, machine string) ([]byte, error)
 }
+
+// MostConsole is how much of a console there is to read. source: userguide, "GetConsoleOutput"
+const MostConsole = 64 << 10

@@ -114,7 +114,7 @@ func carry(ctx context.Context, session *yamux.Session, conn net.Conn, host data
 		}
 		splice(conn, out)
 		return nil
-	case opSet, opFlows: // are no sockets
+	case opSet, opFlows, opConsole: // are no sockets
 	}
 	return errors.New("there is no such socket")
 }

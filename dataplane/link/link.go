@@ -28,6 +28,7 @@ type request struct {
 	Config *dataplane.Config `json:",omitempty"`
 	Socket *dataplane.Socket `json:",omitempty"`
 	Call   *dataplane.Call   `json:",omitempty"`
+	ID     string            `json:",omitempty"` // of a machine
 }
 
 // op is a method of Host.
@@ -40,6 +41,7 @@ const (
 	opPackets op = "packets"
 	opDial    op = "dial"
 	opFlows   op = "flows"
+	opConsole op = "console"
 )
 
 // answer is what a daemon says.
@@ -48,6 +50,7 @@ type answer struct {
 	Status *dataplane.Status `json:",omitempty"`
 	Flows  []dataplane.Flow  `json:",omitempty"`
 	Lost   int               `json:",omitempty"`
+	Bytes  []byte            `json:",omitempty"`
 }
 
 // writeFrame writes a value.
@@ -126,6 +129,16 @@ func (c *client) Set(ctx context.Context, config *dataplane.Config) (dataplane.S
 	return *first.Status, conn.Close()
 }
 
+// Console asks the daemon for a machine's console.
+func (c *client) Console(ctx context.Context, id string) ([]byte, error) {
+	conn, first, release, err := c.begin(ctx, request{Op: opConsole, ID: id})
+	if err != nil {
+		return nil, err
+	}
+	release()
+	return first.Bytes, conn.Close()
+}
+
 // Flows reads flows until ctx ends.
 func (c *client) Flows(ctx context.Context, got func([]dataplane.Flow, int)) error {
 	conn, _, release, err := c.begin(ctx, request{Op: opFlows})
@@ -165,7 +178,10 @@ func serve(ctx context.Context, conn net.Conn, host dataplane.Host, hand func(co
 	switch {
 	case rq.Op == opSet && rq.Config != nil:
 		status, err := host.Set(ctx, rq.Config)
-		return writeFrame(conn, answer{Error: text(err), Status: &status})
+		return writeFrame(conn, answer{Error: says(err), Status: &status})
+	case rq.Op == opConsole:
+		text, err := host.Console(ctx, rq.ID)
+		return writeFrame(conn, answer{Error: says(err), Bytes: text})
 	case rq.Op == opFlows:
 		if err := writeFrame(conn, answer{}); err != nil {
 			return err
@@ -181,15 +197,15 @@ func serve(ctx context.Context, conn net.Conn, host dataplane.Host, hand func(co
 		})
 	case rq.Op == opListen && rq.Socket != nil, rq.Op == opPackets && rq.Socket != nil, rq.Op == opDial && rq.Call != nil:
 		if err := hand(ctx, conn, &rq); err != nil {
-			return writeFrame(conn, answer{Error: text(err)})
+			return writeFrame(conn, answer{Error: says(err)})
 		}
 		return nil
 	}
 	return writeFrame(conn, answer{Error: fmt.Sprintf("there is no request %q like this", rq.Op)})
 }
 
-// text is an error's text; "" for none.
-func text(err error) string {
+// says is an error's text; "" for none.
+func says(err error) string {
 	if err == nil {
 		return ""
 	}

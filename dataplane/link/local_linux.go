@@ -126,7 +126,7 @@ func handOver(ctx context.Context, conn *net.UnixConn, host dataplane.Host, rq *
 		socket, err = host.Packets(*rq.Socket)
 	case opDial:
 		socket, err = host.Dial(ctx, *rq.Call)
-	case opSet, opFlows: // have no file
+	case opSet, opFlows, opConsole: // have no file
 	}
 	if err != nil {
 		return err

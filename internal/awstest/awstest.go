@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/vennel/vennel/api"
 	iamapi "github.com/vennel/vennel/api/iam"
 	"github.com/vennel/vennel/cmd"
+	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/internal/memnet"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/store"
@@ -35,7 +37,8 @@ type World struct {
 	T         testing.TB
 	Admin     Keys
 	HTTP      *http.Client
-	Instances *Instances // of EC2
+	Instances *Instances // of EC2, as the test writes them down; nobody asks them in a world with a host
+	Host      *Host      // carries the private network; nil for none
 
 	data, database string
 	config         cmd.Config
@@ -56,12 +59,24 @@ type Keys struct{ ID, Secret, Token string }
 func New(t testing.TB) *World { return NewWith(t, fleet.Config{}) }
 
 // NewWith starts a server with settings.
-func NewWith(t testing.TB, nodes fleet.Config) *World {
+func NewWith(t testing.TB, nodes fleet.Config) *World { return start(t, nodes, nil) }
+
+// Site is the on-premises network of a world with a host.
+var Site = dataplane.Site{ID: "office", CIDR: netip.MustParsePrefix("192.168.50.0/24"), Internet: netip.MustParseAddr("198.19.255.10")}
+
+// NewWithHost starts a server whose private network is carried by a host in memory.
+func NewWithHost(t testing.TB) *World { return start(t, fleet.Config{}, NewHost()) }
+
+// start starts a server.
+func start(t testing.TB, nodes fleet.Config, host *Host) *World {
 	t.Helper()
-	w := &World{T: t, Instances: new(Instances), data: t.TempDir(), database: storetest.URL(t)}
+	w := &World{Host: host, T: t, Instances: new(Instances), data: t.TempDir(), database: storetest.URL(t)}
 	w.config = cmd.Config{
 		Data: w.data, Database: w.database, Region: Region, Account: Account, Fleet: nodes, Instances: w.Instances, Store: store.Options{RunTwice: true, Watch: time.Minute},
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
+	}
+	if host != nil {
+		w.config.Host, w.config.Instances, w.config.Plan.Sites = host, nil, []dataplane.Site{Site}
 	}
 	w.HTTP = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -83,6 +83,20 @@ func (w *World) Instance(role string, tags map[string]string) *Node {
 	return n
 }
 
+// InstanceNode gives an instance that EC2 has in a world with a host the part of a node, with the role in its profile.
+func (w *World) InstanceNode(id, role string) *Node {
+	w.T.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	n := newNode(w, NodeConfig{Platform: ssm.PlatformTypeLinux}, key)
+	n.ID, n.role = id, role
+	n.Token()
+	w.T.Cleanup(n.Drop)
+	return n
+}
+
 // InstanceRole makes a role for instances, once, and gives its name.
 func (w *World) InstanceRole() string {
 	w.T.Helper()

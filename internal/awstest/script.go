@@ -42,12 +42,22 @@ import (
 //	node NAME {TAGS}                  makes a simulated node, connected and online; $NAME is its id
 //	node NAME ec2messages {TAGS}      the same on the older line
 //	instance NAME {TAGS}              makes a simulated node that is an EC2 instance, connected and online
+//	instance NAME ID ROLE             the same for an instance that EC2 has, with the role in its profile; it needs a host
 //	state NAME STATE                  the instance is stopped, running or terminated
 //	job NAME                          waits for the next job of a node, and keeps its content
 //	reply NAME JSON                   the node answers its last job; so do ack NAME CODE and quiet NAME
 //	drop NAME, connect NAME           the node's line ends, or begins again
 //	ping NAME                         the node sends a heartbeat
 //	advance DURATION                  lets time pass
+//	host                              anywhere in the script: a host in memory carries the private network
+//	settle                            waits until the network is as it is kept
+//	fail ID WHY                       the host cannot carry an object from now on, or with a star all whose ids begin so; without
+//	                                  WHY it can again
+//	end ID HOW                        a machine ends by itself
+//	console ID TEXT                   a machine writes a line to its console
+//	carries                           keeps what the host carries
+//	plan FILE                         what the host carries is, as text, what the file says; see Text
+//	names VPC NAME TYPE               keeps what the resolver of a VPC answers
 //	restart                           stops the server and starts it again on what it has kept
 //	xfail HEADING                     what follows does not hold yet, as docs/divergences.md says under
 //	                                  that heading; the script fails when it does
@@ -69,7 +79,7 @@ func Script(t *testing.T, folder string) {
 				t.Fatal(err)
 			}
 			if RealTime() {
-				if strings.Contains(string(archive.Comment), "\nadvance ") {
+				if regexp.MustCompile(`(?m)^(advance .*|settle)$`).Match(archive.Comment) {
 					t.Skip("fake time does not reach PostgreSQL")
 				}
 				runScript(t, file, archive)
@@ -85,7 +95,10 @@ func RealTime() bool { return os.Getenv("VENNEL_TEST_DATABASE") == "postgres" }
 
 // script is a running script.
 type script struct {
-	w     *World
+	w       *World
+	path    string
+	archive *txtar.Archive
+
 	file  string
 	line  int
 	xfail string
@@ -100,9 +113,14 @@ type script struct {
 
 // runScript runs one script.
 func runScript(t *testing.T, file string, archive *txtar.Archive) {
-	w := New(t)
+	var w *World
+	if regexp.MustCompile(`(?m)^host$`).Match(archive.Comment) {
+		w = NewWithHost(t)
+	} else {
+		w = New(t)
+	}
 	s := &script{
-		w: w, file: filepath.Base(file), names: map[string]string{}, files: map[string]string{}, nodes: map[string]*Node{},
+		w: w, path: file, archive: archive, file: filepath.Base(file), names: map[string]string{}, files: map[string]string{}, nodes: map[string]*Node{},
 		users: map[string]Keys{"admin": w.Admin, "nobody": {}}, as: "admin",
 	}
 	for _, f := range archive.Files {
@@ -191,6 +209,9 @@ func (s *script) run(text string) error {
 		for _, n := range s.nodes {
 			n.Connect()
 		}
+	case "host": // it is there from the start
+	case "settle", "fail", "end", "console", "carries", "plan", "names":
+		return s.network(verb, one, strings.TrimSpace(two+" "+three))
 	case "node":
 		return s.node(one, strings.TrimSpace(two+" "+three))
 	case "instance":
@@ -446,12 +467,19 @@ func (s *script) node(name, rest string) error {
 // instance makes a simulated node that is an EC2 instance.
 func (s *script) instance(name, rest string) error {
 	tags := map[string]string{}
+	if id, role, ok := strings.Cut(rest, " "); ok && strings.HasPrefix(id, "i-") {
+		return s.online(name, s.w.InstanceNode(id, role))
+	}
 	if rest != "" {
 		if err := json.Unmarshal([]byte(rest), &tags); err != nil {
 			return err
 		}
 	}
-	n := s.w.Instance(s.w.InstanceRole(), tags)
+	return s.online(name, s.w.Instance(s.w.InstanceRole(), tags))
+}
+
+// online connects an instance.
+func (s *script) online(name string, n *Node) error {
 	n.Ping()
 	n.Connect()
 	s.nodes[name], s.names[strings.ToUpper(name)] = n, n.ID

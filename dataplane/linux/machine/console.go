@@ -2,11 +2,16 @@ package machine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/vennel/vennel/dataplane"
 )
 
 // maxConsole is how much a console remembers; what is older goes, half of it at a time.
@@ -14,6 +19,28 @@ const maxConsole = 1 << 20
 
 // Console is the path of what a machine has written to its console, this boot and before; it stays small.
 func Console(dir, id string) string { return filepath.Join(dir, id, consoleName) }
+
+// Console gives the last of what a machine has written to its console, this boot and before; nothing when it is not there.
+func (l *Launcher) Console(id string) ([]byte, error) {
+	l.mu.Lock()
+	g := l.guests[id]
+	l.mu.Unlock()
+	if g == nil {
+		return nil, nil
+	}
+	f, err := os.Open(filepath.Join(g.folder, consoleName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer shut(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-dataplane.MostConsole), dataplane.MostConsole))
+}
 
 // console is that file, in the first process.
 type console struct {

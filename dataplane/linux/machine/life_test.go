@@ -695,3 +695,29 @@ func TestUnified(t *testing.T) {
 		t.Errorf("%q, %v, %v", text, h.controllers, err)
 	}
 }
+
+// TestConsoleTail reads what a machine says, the last of it only when that is much, and shows a machine the host's own program.
+func TestConsoleTail(t *testing.T) {
+	l := newLauncher(t)
+	m := sleeper("i-1")
+	m.Init = []string{"sh", "-c", "seq 20000; cat /opt/host/program | wc -c; echo the end; exec sleep 1000"}
+	m.Mounts = []dataplane.Mount{{To: "/opt/host/program"}}
+	up(t, l, m)
+	size, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := fmt.Sprintf("20000\n%d\nthe end\n", size.Size())
+	var text []byte
+	for until := time.Now().Add(patience); !strings.HasSuffix(string(text), end); time.Sleep(10 * time.Millisecond) {
+		if text, err = l.Console("i-1"); err != nil || time.Now().After(until) {
+			t.Fatalf("the console ends with %q: %v", text[max(0, len(text)-100):], err)
+		}
+	}
+	if len(text) != dataplane.MostConsole {
+		t.Errorf("there are %d bytes", len(text))
+	}
+	if text, err := l.Console("i-2"); len(text) != 0 || err != nil {
+		t.Errorf("a machine that is not there says %q, %v", text, err)
+	}
+}

@@ -65,6 +65,7 @@ type Launcher struct {
 	Options
 	lock     *os.File // held as long as this Launcher is the one
 	host     string   // which boot of the host this is
+	program  string   // the path of Self, which can be mounted
 	single   bool     // there is one user id only
 	plain    bool     // owners of files cannot be moved
 	degraded []string
@@ -96,7 +97,11 @@ func New(o Options) (*Launcher, error) {
 	if o.Self == "" {
 		o.Self = "/proc/self/exe"
 	}
-	l := &Launcher{Options: o, wake: make(chan struct{}, 1), guests: map[string]*guest{}}
+	program, err := os.Readlink(o.Self)
+	if err != nil {
+		program = o.Self
+	}
+	l := &Launcher{Options: o, program: program, wake: make(chan struct{}, 1), guests: map[string]*guest{}}
 	if err := l.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("machines in %s: %w", o.Dir, err), l.Close())
 	}

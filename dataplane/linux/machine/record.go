@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -329,7 +330,7 @@ func check(m *dataplane.Machine) error {
 		return errors.New("a limit is negative")
 	}
 	for _, mount := range m.Mounts {
-		for _, path := range []string{mount.From, mount.To} {
+		for _, path := range []string{cmp.Or(mount.From, "/self"), mount.To} {
 			if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" || strings.Contains(path, "\x00") {
 				return fmt.Errorf("%q cannot be mounted on %q: these are not clean absolute paths", mount.From, mount.To)
 			}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -286,6 +287,7 @@ func (l *Launcher) mount(g *guest, m *dataplane.Machine, users *os.File) error {
 		mounts = append(mounts, dataplane.Mount{From: "/etc/alternatives", To: "/etc/alternatives"})
 	}
 	for _, mount := range append(mounts, m.Mounts...) {
+		mount.From = cmp.Or(mount.From, l.program)
 		if err := l.show(root, mount, users, g.disk.Owner); err != nil {
 			return fmt.Errorf("%s as %s: %w", mount.From, mount.To, err)
 		}

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"slices"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
@@ -9,82 +10,66 @@ import (
 	"github.com/vennel/vennel/service/iam"
 )
 
-// DescribeImages describes the images that instances can be made of. source: model, "DescribeImagesRequest"
+// imageFilters are what images can be filtered by. source: model, "DescribeImagesRequest"
+var imageFilters = map[string]func(*ec2.Image) []string{
+	"architecture":        func(i *ec2.Image) []string { return resource.One(i.Architecture) },
+	"creation-date":       func(i *ec2.Image) []string { return resource.One(i.CreationDate) },
+	"description":         func(i *ec2.Image) []string { return resource.One(i.Description) },
+	"ena-support":         func(i *ec2.Image) []string { return resource.Bool(i.EnaSupport) },
+	"hypervisor":          func(i *ec2.Image) []string { return resource.One(i.Hypervisor) },
+	"image-id":            func(i *ec2.Image) []string { return resource.One(i.ImageId) },
+	"image-type":          func(i *ec2.Image) []string { return resource.One(i.ImageType) },
+	"is-public":           func(i *ec2.Image) []string { return resource.Bool(i.Public) },
+	"name":                func(i *ec2.Image) []string { return resource.One(i.Name) },
+	"owner-alias":         func(i *ec2.Image) []string { return resource.One(i.ImageOwnerAlias) },
+	"owner-id":            func(i *ec2.Image) []string { return resource.One(i.OwnerId) },
+	"platform":            func(i *ec2.Image) []string { return resource.One(i.Platform) },
+	"root-device-name":    func(i *ec2.Image) []string { return resource.One(i.RootDeviceName) },
+	"root-device-type":    func(i *ec2.Image) []string { return resource.One(i.RootDeviceType) },
+	"state":               func(i *ec2.Image) []string { return resource.One(i.State) },
+	"tag-key":             func(*ec2.Image) []string { return nil },
+	"virtualization-type": func(i *ec2.Image) []string { return resource.One(i.VirtualizationType) },
+}
+
+// DescribeImages describes the images that instances can be made of.
 func (s *Instances) DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput) (*ec2.DescribeImagesOutput, error) {
-	if err := iam.Allow(ctx, "ec2:DescribeImages", "*"); err != nil {
+	if err := iam.Allow(ctx, "ec2:DescribeImages", "*", iam.Key("ec2:region", api.CallFrom(ctx).Region)); err != nil {
 		return nil, err
 	}
 	if err := resource.DryRun(in.DryRun); err != nil {
 		return nil, err
 	}
-	out := &ec2.DescribeImagesOutput{Images: []ec2.Image{}}
-	found := map[string]bool{}
+	list := []ec2.Image{}
 	for _, i := range s.images {
-		image := i.image()
-		if wanted(in, &image) {
-			out.Images = append(out.Images, image)
-		}
-		found[i.ID] = true
+		list = append(list, i.image())
 	}
 	for _, id := range in.ImageIds {
-		if !found[id] {
-			return nil, resource.Errorf("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id) // source: aws
+		if _, err := s.image(id); err != nil {
+			return nil, err
 		}
 	}
-	for _, f := range in.Filters {
-		if _, ok := imageFilters[api.Or(f.Name, "")]; !ok {
-			return nil, invalid("The filter '%s' is invalid", api.Or(f.Name, "")) // source: aws
-		}
+	list = slices.DeleteFunc(list, func(i ec2.Image) bool {
+		return len(in.ImageIds) > 0 && !slices.Contains(in.ImageIds, *i.ImageId) || len(in.Owners) > 0 && !slices.Contains(in.Owners, imageOwner)
+	})
+	list, err := resource.Select(list, in.Filters, imageFilters)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	page, next, err := resource.Page(list, in.MaxResults, in.NextToken, 1, 1000)
+	return &ec2.DescribeImagesOutput{Images: page, NextToken: next}, err
 }
 
-// imageFilters are what images can be filtered by.
-var imageFilters = map[string]func(*ec2.Image) *string{
-	"architecture": func(i *ec2.Image) *string { return i.Architecture }, "description": func(i *ec2.Image) *string { return i.Description },
-	"image-id": func(i *ec2.Image) *string { return i.ImageId }, "image-type": func(i *ec2.Image) *string { return i.ImageType },
-	"name": func(i *ec2.Image) *string { return i.Name }, "owner-alias": func(i *ec2.Image) *string { return i.ImageOwnerAlias },
-	"root-device-type": func(i *ec2.Image) *string { return i.RootDeviceType }, "state": func(i *ec2.Image) *string { return i.State },
-	"virtualization-type": func(i *ec2.Image) *string { return i.VirtualizationType }, "hypervisor": func(i *ec2.Image) *string { return i.Hypervisor },
-	"is-public": func(*ec2.Image) *string { return new("true") }, "owner-id": func(i *ec2.Image) *string { return i.OwnerId },
+// image gives an image by its id. source: aws
+func (s *Instances) image(id string) (Image, error) {
+	if err := imageIDs.Check(id); err != nil {
+		return Image{}, err
+	}
+	i := slices.IndexFunc(s.images, func(i Image) bool { return i.ID == id })
+	if i < 0 {
+		return Image{}, resource.Errorf("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
+	}
+	return s.images[i], nil
 }
 
-// wanted says whether a request asks for an image.
-func wanted(in *ec2.DescribeImagesInput, i *ec2.Image) bool {
-	has := func(list []string, value string) bool {
-		for _, v := range list {
-			if v == value {
-				return true
-			}
-		}
-		return len(list) == 0
-	}
-	if !has(in.ImageIds, *i.ImageId) || !has(in.Owners, imageOwner) {
-		return false
-	}
-	for _, f := range in.Filters {
-		value := imageFilters[api.Or(f.Name, "")]
-		if value == nil {
-			continue
-		}
-		ok := false
-		for _, v := range f.Values {
-			ok = ok || resource.Like(v, *value(i))
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// image is an image as it is described.
-func (i Image) image() ec2.Image {
-	made := imagesMade.Format("2006-01-02T15:04:05.000Z")
-	return ec2.Image{
-		ImageId: new(i.ID), Name: new(i.Name), Description: new(i.About), ImageOwnerAlias: new(imageOwner), OwnerId: new(imageOwner), Public: new(true),
-		State: new("available"), Architecture: new(architecture()), ImageType: new("machine"), RootDeviceName: new(rootDevice), RootDeviceType: new("ebs"),
-		VirtualizationType: new("hvm"), Hypervisor: new("xen"), PlatformDetails: new("Linux/UNIX"), UsageOperation: new("RunInstances"), CreationDate: &made,
-		EnaSupport: new(true), ImageLocation: new(imageOwner + "/" + i.Name), BlockDeviceMappings: []ec2.BlockDeviceMapping{},
-	}
-}
+// imageIDs are the ids of images, which are no records.
+var imageIDs = &resource.Kind[struct{}]{Name: "image", Prefix: "ami", Code: "InvalidAMIID"}

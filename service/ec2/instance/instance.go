@@ -1,7 +1,7 @@
 // Package instance keeps instances, their disks, images, types and instance profiles. What becomes of them is the host's: the
 // states follow the machines, see [Settle].
 //
-// It uses networkinterface, and of the other services iam.
+// It uses networkinterface, routing and securitygroup, and of the other services iam.
 package instance
 
 import (
@@ -11,6 +11,8 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/metadata"
 	"github.com/vennel/vennel/service/ec2/networkinterface"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
@@ -19,15 +21,19 @@ import (
 // Instances is the capability.
 type Instances struct {
 	db     *store.DB
+	host   dataplane.Host
 	images []Image
 
 	mu    sync.Mutex
-	seq   uint64 // of resource.Topic, when known was read; guarded by mu
-	known *known // guarded by mu
+	seq   uint64                      // of resource.Topic, since which known is good; guarded by mu
+	known map[place]metadata.Instance // what has been read; guarded by mu
 }
 
-// New gives the capability, with the images that instances can be made of.
-func New(db *store.DB, images ...Image) *Instances { return &Instances{db: db, images: images} }
+// New gives the capability, with the host whose machines have consoles, nil for none, and the images that instances can be
+// made of.
+func New(db *store.DB, host dataplane.Host, images ...Image) *Instances {
+	return &Instances{db: db, host: host, images: images}
+}
 
 // record is the record of an instance.
 type record = resource.Record[resource.Instance]
@@ -54,6 +60,11 @@ func stateOf(i *resource.Instance) string {
 // visible is how long a terminated instance is still described. source: userguide, "Terminate Amazon EC2 instances"
 const visible = time.Hour
 
+// missingParameter is the error for a parameter that a request must have. source: aws
+func missingParameter(name string) error {
+	return resource.Errorf("MissingParameter", "The request must contain the parameter %s", name)
+}
+
 // invalid is the error for most that is wrong with a request.
 func invalid(format string, args ...any) error {
 	return resource.Errorf("InvalidParameterValue", format, args...)
@@ -73,26 +84,27 @@ func complete(ctx context.Context, tx *store.Tx, list []*record) error {
 func completeOne(ctx context.Context, tx *store.Tx, r *record) error {
 	i := &r.Data.Instance
 	i.Tags = resource.TagList(r.Tags)
-	if stateOf(&r.Data) == ec2.InstanceStateNameTerminated {
-		i.NetworkInterfaces, i.SecurityGroups = []ec2.InstanceNetworkInterface{}, []ec2.GroupIdentifier{}
-		i.PrivateIpAddress, i.PrivateDnsName, i.PublicDnsName, i.SubnetId, i.VpcId = nil, new(""), new(""), nil, nil
+	i.PublicDnsName, i.PublicIpAddress, i.IamInstanceProfile = new(""), nil, nil
+	i.NetworkInterfaces, i.SecurityGroups = []ec2.InstanceNetworkInterface{}, []ec2.GroupIdentifier{}
+	if is(r, ec2.InstanceStateNameTerminated) {
+		i.PrivateIpAddress, i.PrivateDnsName, i.SubnetId, i.VpcId = nil, new(""), nil, nil
 		return nil
+	}
+	if a := r.Data.Association; a != nil {
+		i.IamInstanceProfile = a.IamInstanceProfile
 	}
 	list, err := networkinterface.OfInstance(ctx, tx, r.VPC, r.ID)
 	if err != nil {
 		return err
 	}
-	i.NetworkInterfaces, i.SecurityGroups, i.PublicDnsName = []ec2.InstanceNetworkInterface{}, []ec2.GroupIdentifier{}, new("")
 	for at, n := range list {
 		i.NetworkInterfaces = append(i.NetworkInterfaces, interfaceOf(n))
 		if at > 0 {
 			continue
 		}
 		i.SecurityGroups, i.SourceDestCheck = n.Data.Groups, n.Data.SourceDestCheck
-		i.PrivateIpAddress, i.PrivateDnsName = n.Data.PrivateIpAddress, n.Data.PrivateDnsName
-		if i.PrivateDnsName == nil {
-			i.PrivateDnsName = new("")
-		}
+		i.PrivateIpAddress = n.Data.PrivateIpAddress
+		i.PrivateDnsName = new(networkinterface.PrivateName(n.Region, resource.Addr(n.Data.PrivateIpAddress))) // whatever the VPC's attributes are. source: aws
 		if a := n.Data.Association; a != nil {
 			i.PublicIpAddress, i.PublicDnsName = a.PublicIp, a.PublicDnsName
 		}

@@ -22,10 +22,7 @@ type place struct {
 	address netip.Addr
 }
 
-// known are the instances by their addresses, as their metadata tell them.
-type known struct{ at map[place]metadata.Instance }
-
-// Metadata gives the instances as the metadata service knows them. They are read anew when something in EC2 has changed.
+// Metadata gives the instances as the metadata service knows them. What has been read of one is good until something in EC2 changes.
 func (s *Instances) Metadata() metadata.Instances { return told{s} }
 
 // told is metadata.Instances.
@@ -33,75 +30,68 @@ type told struct{ *Instances }
 
 // Find gives the instance that has an address in a VPC.
 func (t told) Find(vpc string, address netip.Addr) (metadata.Instance, bool) {
-	k, err := t.read(context.Background()) //nolint:forbidigo // the interface has none
-	if err != nil {
+	at := place{vpc, address.Unmap()}
+	seq := t.db.Seq(resource.Topic)
+	t.mu.Lock()
+	if t.seq != seq || t.known == nil {
+		t.seq, t.known = seq, map[place]metadata.Instance{}
+	}
+	known := t.known
+	i, ok := known[at]
+	t.mu.Unlock()
+	if ok {
+		return i, true
+	}
+	err := t.db.View(context.Background(), func(tx *store.Tx) (err error) { //nolint:forbidigo // the interface has none
+		i, ok, err = find(context.Background(), tx, at) //nolint:forbidigo // likewise
+		return err
+	})
+	if err != nil || !ok {
 		return metadata.Instance{}, false
 	}
-	i, ok := k.at[place{vpc, address.Unmap()}]
-	return i, ok
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known[at] = i // which nobody reads any more if something has changed meanwhile
+	return i, true
 }
 
-// read gives what is known.
-func (s *Instances) read(ctx context.Context) (*known, error) {
-	seq := s.db.Seq(resource.Topic)
-	s.mu.Lock()
-	k := s.known
-	if s.seq != seq {
-		k = nil
-	}
-	s.mu.Unlock()
-	if k != nil {
-		return k, nil
-	}
-	k = &known{at: map[place]metadata.Instance{}}
-	err := s.db.View(ctx, func(tx *store.Tx) error {
-		list, err := resource.Instances.All(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, r := range list {
-			if is(r, ec2.InstanceStateNameTerminated) {
-				continue
-			}
-			i, err := tell(ctx, tx, r)
-			if err != nil {
-				return err
-			}
-			for _, n := range i.Interfaces {
-				for _, a := range n.Addresses {
-					k.at[place{r.VPC, a}] = i
-				}
-			}
-		}
-		return nil
-	})
+// find reads the instance that has an address in a VPC.
+func find(ctx context.Context, tx *store.Tx, at place) (i metadata.Instance, ok bool, err error) {
+	list, err := resource.NetworkInterfaces.Of(ctx, tx, at.vpc)
 	if err != nil {
-		return nil, err
+		return i, false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seq, s.known = seq, k
-	return k, nil
+	for _, n := range list {
+		a := n.Data.Attachment
+		if a == nil || a.InstanceId == nil || !slices.ContainsFunc(n.Data.PrivateIpAddresses, func(p ec2.NetworkInterfacePrivateIpAddress) bool {
+			return resource.Addr(p.PrivateIpAddress) == at.address
+		}) {
+			continue
+		}
+		r, err := resource.Instances.Get(ctx, tx, *a.InstanceId)
+		if err != nil || r == nil {
+			return i, false, err
+		}
+		i, err = tell(ctx, tx, r)
+		return i, err == nil, err
+	}
+	return i, false, nil
 }
 
 // tell is all that an instance is told of itself.
 func tell(ctx context.Context, tx *store.Tx, r *record) (metadata.Instance, error) {
 	d := &r.Data
-	full, err := resource.Instances.Get(ctx, tx, r.ID) // with its tags
-	if err != nil || full == nil {
-		return metadata.Instance{}, err
-	}
 	out := metadata.Instance{
 		ID: r.ID, Account: r.Account, Region: r.Region, Zone: api.Or(d.Placement.AvailabilityZone, ""), ZoneID: api.Or(d.Placement.AvailabilityZoneId, ""),
 		Type: api.Or(d.InstanceType, ""), Image: api.Or(d.ImageId, ""), Architecture: api.Or(d.Architecture, ""), Reservation: d.Reservation,
 		LaunchIndex: int(api.Or(d.AmiLaunchIndex, 0)), Lifecycle: "on-demand", RootDevice: rootDevice, KeyName: api.Or(d.KeyName, ""),
-		Profile: d.Profile, UserData: d.UserData, Tags: full.Tags, Domain: "amazonaws.com",
+		PublicKey: d.PublicKey, Profile: d.ProfileARN(), UserData: d.UserData, Tags: r.Tags, Domain: "amazonaws.com",
 	}
 	if d.LaunchTime != nil {
 		out.Launched = *d.LaunchTime
 	}
-	if p := d.IamInstanceProfile; p != nil {
-		out.ProfileID = api.Or(p.Id, "")
+	if a := d.Association; a != nil {
+		out.ProfileID = api.Or(a.IamInstanceProfile.Id, "")
 	}
 	if o := d.MetadataOptions; o != nil {
 		out.Options = metadata.Options{
@@ -124,8 +114,8 @@ func tell(ctx context.Context, tx *store.Tx, r *record) (metadata.Instance, erro
 		}
 		out.Interfaces = append(out.Interfaces, i)
 	}
-	if len(list) > 0 {
-		out.PublicHostname = api.Or(list[0].Data.PublicDnsName, "")
+	if len(list) > 0 && list[0].Data.Association != nil {
+		out.PublicHostname = api.Or(list[0].Data.Association.PublicDnsName, "")
 	}
 	return out, nil
 }
@@ -185,7 +175,7 @@ func (managed) Find(ctx context.Context, tx *store.Tx, id string) (fleet.Instanc
 	d := &r.Data
 	out := fleet.Instance{
 		ID: r.ID, Account: r.Account, Region: r.Region, State: stateOf(d), Type: api.Or(d.InstanceType, ""), Architecture: api.Or(d.Architecture, ""),
-		KeyName: api.Or(d.KeyName, ""), Profile: d.Profile, Tags: r.Tags,
+		KeyName: api.Or(d.KeyName, ""), Profile: d.ProfileARN(), Tags: r.Tags,
 	}
 	if d.LaunchTime != nil {
 		out.Launched = *d.LaunchTime

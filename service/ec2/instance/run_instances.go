@@ -3,16 +3,12 @@ package instance
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
-	"github.com/vennel/vennel/dataplane"
-	"github.com/vennel/vennel/service/ec2/networkinterface"
 	"github.com/vennel/vennel/service/ec2/resource"
-	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/store"
 )
 
@@ -22,9 +18,6 @@ const (
 	mostInstances = 100
 )
 
-// made are the ids of one instance, which are random and so made outside of the closure.
-type made struct{ id, volume, reservation string }
-
 // RunInstances starts instances in a subnet. They are pending until the host has started their machines.
 func (s *Instances) RunInstances(ctx context.Context, in *ec2.RunInstancesInput) (*ec2.RunInstancesOutput, error) {
 	const operation = "RunInstances"
@@ -32,15 +25,8 @@ func (s *Instances) RunInstances(ctx context.Context, in *ec2.RunInstancesInput)
 	if err != nil {
 		return nil, err
 	}
-	if err := resource.Instances.AllowNew(ctx, "ec2:"+operation, l.tags, iam.Key("ec2:instancetype", l.kind.name)); err != nil {
-		return nil, err
-	}
-	ids := make([]made, in.MaxCount)
+	ids := newIDs(int(in.MaxCount), len(l.wanted))
 	reservation := resource.NewID("r")
-	for i := range ids {
-		ids[i] = made{resource.Instances.NewID(), resource.Volumes.NewID(), reservation}
-	}
-	l.ids(int(in.MaxCount))
 	var out *ec2.RunInstancesOutput
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		if err := l.prepare(ctx, tx); err != nil {
@@ -53,11 +39,10 @@ func (s *Instances) RunInstances(ctx context.Context, in *ec2.RunInstancesInput)
 		if err != nil {
 			return err
 		}
-		var list []*record
 		if before == "" {
 			before = reservation
-			for at, id := range ids {
-				if err := l.run(ctx, tx, at, id); err != nil {
+			for at := range ids {
+				if err := l.run(ctx, tx, at, reservation, &ids[at]); err != nil {
 					return err
 				}
 			}
@@ -65,43 +50,28 @@ func (s *Instances) RunInstances(ctx context.Context, in *ec2.RunInstancesInput)
 				return err
 			}
 		}
-		all, err := resource.Instances.List(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, r := range all {
-			if r.Data.Reservation == before {
-				list = append(list, r)
-			}
-		}
-		if err := complete(ctx, tx, list); err != nil {
-			return err
-		}
-		out = &ec2.RunInstancesOutput{ReservationId: &before, OwnerId: new(api.CallFrom(ctx).Account), Groups: []ec2.GroupIdentifier{}}
-		for _, r := range list {
-			out.Instances = append(out.Instances, r.Data.Instance)
-		}
-		return nil
+		out, err = reserved(ctx, tx, before)
+		return err
 	})
 	return out, err
 }
 
-// launch is what a request asks for.
-type launch struct {
-	in         *ec2.RunInstancesInput
-	image      Image
-	kind       machineType
-	userData   []byte
-	options    ec2.InstanceMetadataOptionsResponse
-	tags       map[string]string // of the instances
-	volumes    map[string]string // tags of their disks
-	interfaces map[string]string // tags of their interfaces
-	wanted     []ec2.InstanceNetworkInterfaceSpecification
-	enis       [][]string // ids of the interfaces that are made, by instance and by those wanted
-	attach     [][]string // ids of their attachments
-
-	subnets []*resource.Record[resource.Subnet] // by those wanted; nil where the interface is there already
-	profile *iam.Profile
+// reserved describes the instances of one launch.
+func reserved(ctx context.Context, tx *store.Tx, reservation string) (*ec2.RunInstancesOutput, error) {
+	list, err := resource.Instances.List(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(r *record) bool { return r.Data.Reservation != reservation })
+	slices.SortFunc(list, func(a, b *record) int { return int(*a.Data.AmiLaunchIndex - *b.Data.AmiLaunchIndex) })
+	if err := complete(ctx, tx, list); err != nil {
+		return nil, err
+	}
+	out := &ec2.RunInstancesOutput{ReservationId: &reservation, OwnerId: new(api.CallFrom(ctx).Account), Groups: []ec2.GroupIdentifier{}, Instances: []ec2.Instance{}}
+	for _, r := range list {
+		out.Instances = append(out.Instances, r.Data.Instance)
+	}
+	return out, nil
 }
 
 // launch reads a request.
@@ -110,43 +80,62 @@ func (s *Instances) launch(in *ec2.RunInstancesInput) (*launch, error) {
 	if err := refuse(in); err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(s.images, func(i Image) bool { return i.ID == api.Or(in.ImageId, "") })
-	switch {
-	case in.ImageId == nil:
-		return nil, resource.Errorf("MissingParameter", "The request must contain the parameter ImageId") // source: aws
-	case !strings.HasPrefix(*in.ImageId, "ami-"):
-		return nil, resource.Errorf("InvalidAMIID.Malformed", "Invalid id: %q (expecting \"ami-...\")", *in.ImageId) // source: aws
-	case at < 0:
-		return nil, resource.Errorf("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", *in.ImageId) // source: aws
+	if in.ImageId == nil {
+		return nil, missingParameter("ImageId")
 	}
-	l.image = s.images[at]
 	var err error
-	if l.kind, err = findType(api.Or(in.InstanceType, defaultType)); err != nil {
+	if l.image, err = s.image(*in.ImageId); err != nil {
 		return nil, err
 	}
-	if l.userData, err = decodeUserData(in.UserData); err != nil {
+	if l.kind, err = findKind(api.Or(in.InstanceType, defaultType)); err != nil {
 		return nil, err
 	}
-	if l.options, err = metadataOptions(in.MetadataOptions); err != nil {
+	if err := l.kind.fits(); err != nil {
 		return nil, err
 	}
-	for kind, into := range map[string]*map[string]string{
-		"instance": &l.tags, "volume": &l.volumes, "network-interface": &l.interfaces,
-	} {
-		if *into, err = resource.TagsFor(in.TagSpecifications, kind, "instance", "volume", "network-interface"); err != nil {
+	if l.userData, err = decodeUserData(api.Or(in.UserData, "")); err != nil {
+		return nil, err
+	}
+	if l.terminates, err = shutdownTerminates(api.Or(in.InstanceInitiatedShutdownBehavior, "stop")); err != nil {
+		return nil, err
+	}
+	l.options = defaultOptions()
+	if in.MetadataOptions != nil {
+		if err := changeOptions(&l.options, in.MetadataOptions); err != nil {
 			return nil, err
 		}
 	}
-	return l, l.interfacesWanted()
+	if l.credits, err = credits(in.CreditSpecification, l.kind); err != nil {
+		return nil, err
+	}
+	for of, into := range map[string]*map[string]string{
+		resource.Instances.Name: &l.tags, resource.Volumes.Name: &l.diskTags, resource.NetworkInterfaces.Name: &l.interfaceTags,
+	} {
+		*into, err = resource.TagsFor(in.TagSpecifications, of, resource.Instances.Name, resource.Volumes.Name, resource.NetworkInterfaces.Name)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := l.readDisk(); err != nil {
+		return nil, err
+	}
+	return l, l.readInterfaces()
 }
 
 // refuse says what is not built, and what cannot be together.
 func refuse(in *ec2.RunInstancesInput) error {
 	for what, asked := range map[string]bool{
 		"LaunchTemplate": in.LaunchTemplate != nil, "InstanceMarketOptions": in.InstanceMarketOptions != nil, "ElasticGpuSpecification": in.ElasticGpuSpecification != nil,
-		"ElasticInferenceAccelerators": in.ElasticInferenceAccelerators != nil, "HibernationOptions": in.HibernationOptions != nil && api.Or(in.HibernationOptions.Configured, false),
-		"EnclaveOptions": in.EnclaveOptions != nil && api.Or(in.EnclaveOptions.Enabled, false), "KernelId": in.KernelId != nil, "RamdiskId": in.RamdiskId != nil,
-		"SecondaryInterfaces": in.SecondaryInterfaces != nil,
+		"ElasticInferenceAccelerators": in.ElasticInferenceAccelerators != nil, "KernelId": in.KernelId != nil, "RamdiskId": in.RamdiskId != nil,
+		"HibernationOptions": in.HibernationOptions != nil && api.Or(in.HibernationOptions.Configured, false), "SecondaryInterfaces": in.SecondaryInterfaces != nil,
+		"EnclaveOptions": in.EnclaveOptions != nil && api.Or(in.EnclaveOptions.Enabled, false), "CpuOptions": in.CpuOptions != nil,
+		"Detailed monitoring": in.Monitoring != nil && in.Monitoring.Enabled, "LicenseSpecifications": in.LicenseSpecifications != nil,
+		"A capacity reservation":    in.CapacityReservationSpecification != nil && in.CapacityReservationSpecification.CapacityReservationTarget != nil,
+		"NetworkPerformanceOptions": in.NetworkPerformanceOptions != nil, "Operator": in.Operator != nil, "AdditionalInfo": in.AdditionalInfo != nil,
+		"PrivateDnsNameOptions.HostnameType resource-name": in.PrivateDnsNameOptions != nil && api.Or(in.PrivateDnsNameOptions.HostnameType, ipName) != ipName,
+		"PrivateDnsNameOptions.EnableResourceNameDnsARecord": in.PrivateDnsNameOptions != nil &&
+			(api.Or(in.PrivateDnsNameOptions.EnableResourceNameDnsARecord, false) || api.Or(in.PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord, false)),
+		"A placement other than a zone": in.Placement != nil && elsewhere(in.Placement),
 	} {
 		if asked {
 			return resource.Unsupported(what)
@@ -155,45 +144,177 @@ func refuse(in *ec2.RunInstancesInput) error {
 	switch {
 	case in.Ipv6AddressCount != nil, in.Ipv6Addresses != nil, api.Or(in.EnablePrimaryIpv6, false):
 		return resource.NoIPv6()
-	case in.MinCount < 1 || in.MaxCount < in.MinCount || in.MaxCount > mostInstances:
-		return invalid("Invalid value '%d' for MinCount or '%d' for MaxCount", in.MinCount, in.MaxCount) // source: guess
-	case len(in.NetworkInterfaces) > 0 && (in.SubnetId != nil || in.SecurityGroupIds != nil || in.SecurityGroups != nil):
+	case in.MinCount < 1:
+		return invalid("Value (%d) for parameter minCount is invalid. The minimum value is 1", in.MinCount) // source: guess
+	case in.MaxCount < in.MinCount:
+		return invalid("Value (%d) for parameter maxCount is invalid. It must not be less than minCount", in.MaxCount) // source: guess
+	case in.MaxCount > mostInstances:
+		return resource.Errorf("InstanceLimitExceeded", "You have requested more instances (%d) than can be launched at once (%d)", in.MaxCount, mostInstances) // source: guess
+	case len(in.NetworkInterfaces) > 0 && (in.SubnetId != nil || in.SecurityGroupIds != nil || in.SecurityGroups != nil || in.PrivateIpAddress != nil):
 		// source: aws
 		return resource.Errorf("InvalidParameterCombination", "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request")
-	case in.SecurityGroups != nil:
+	case in.SecurityGroups != nil && in.SubnetId != nil:
 		return resource.Errorf("InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet") // source: aws
+	case in.SecurityGroups != nil && in.SecurityGroupIds != nil:
+		return resource.Errorf("InvalidParameterCombination", "The parameter groupName cannot be used with the parameter groupId") // source: guess
 	case in.MaxCount > 1 && in.PrivateIpAddress != nil:
 		return resource.Errorf("InvalidParameterCombination", "The parameter privateIpAddress cannot be used with more than one instance") // source: guess
 	}
 	return nil
 }
 
+// ipName is the type of host names that instances have here.
+const ipName = "ip-name"
+
+// elsewhere says whether a placement is more than a zone.
+func elsewhere(p *ec2.Placement) bool {
+	return p.HostId != nil || p.HostResourceGroupArn != nil || p.GroupId != nil || p.PartitionNumber != nil || p.SpreadDomain != nil || p.Affinity != nil ||
+		api.Or(p.GroupName, "") != "" || api.Or(p.Tenancy, ec2.TenancyDefault) != ec2.TenancyDefault
+}
+
 // decodeUserData reads user data, which comes in base64.
-func decodeUserData(text *string) ([]byte, error) {
-	if text == nil {
-		return nil, nil
-	}
-	data, err := base64.StdEncoding.DecodeString(*text)
+func decodeUserData(text string) ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, invalid("Invalid BASE64 encoding of user data.") // source: aws
 	}
-	if len(data) > mostUserData {
-		return nil, invalid("User data is limited to %d bytes", mostUserData) // source: aws
-	}
-	return data, nil
+	return data, checkUserData(data)
 }
 
-// metadataOptions are those of a new instance. source: model, "InstanceMetadataOptionsRequest"
-func metadataOptions(in *ec2.InstanceMetadataOptionsRequest) (ec2.InstanceMetadataOptionsResponse, error) {
-	out := ec2.InstanceMetadataOptionsResponse{
+// checkUserData refuses too much user data. source: aws
+func checkUserData(data []byte) error {
+	if len(data) > mostUserData {
+		return invalid("User data is limited to %d bytes", mostUserData)
+	}
+	return nil
+}
+
+// shutdownTerminates reads what becomes of an instance that is shut down from inside. source: model
+func shutdownTerminates(behavior string) (bool, error) {
+	if behavior != ec2.ShutdownBehaviorStop && behavior != ec2.ShutdownBehaviorTerminate {
+		return false, invalid("Invalid value '%s' for InstanceInitiatedShutdownBehavior.", behavior) // source: guess
+	}
+	return behavior == ec2.ShutdownBehaviorTerminate, nil
+}
+
+// The credit options. source: model
+const (
+	standard  = "standard"
+	unlimited = "unlimited"
+)
+
+// credits are those of a burstable type; "" for none. source: userguide, "Unlimited mode for burstable performance instances"
+func credits(in *ec2.CreditSpecificationRequest, k *kind) (string, error) {
+	switch {
+	case !k.burstable && in == nil:
+		return "", nil
+	case !k.burstable:
+		// source: guess
+		return "", resource.Errorf("InvalidParameterCombination", "CreditSpecification is only supported for burstable performance instance types, not for %s", k.name)
+	case in == nil:
+		return unlimited, nil
+	case in.CpuCredits != standard && in.CpuCredits != unlimited:
+		return "", invalid("Invalid value '%s' for CpuCredits. Allowed values: standard, unlimited", in.CpuCredits) // source: guess
+	}
+	return in.CpuCredits, nil
+}
+
+// readDisk reads what a request says of the disk. There is one for each instance, and it goes with it.
+func (l *launch) readDisk() error {
+	l.size, l.volumeType = diskSize, diskType
+	for _, m := range l.in.BlockDeviceMappings {
+		e := m.Ebs
+		switch {
+		case m.NoDevice != nil && api.Or(m.DeviceName, "") != rootDevice:
+			continue
+		case api.Or(m.DeviceName, "") != rootDevice || m.VirtualName != nil || e == nil:
+			return resource.Unsupported("A disk other than " + rootDevice)
+		case !api.Or(e.DeleteOnTermination, true):
+			return resource.Unsupported("A disk that outlives its instance")
+		case api.Or(e.Encrypted, false) || e.KmsKeyId != nil || e.SnapshotId != nil || e.OutpostArn != nil || e.VolumeInitializationRate != nil:
+			return resource.Unsupported("A disk that is encrypted or made of a snapshot")
+		case api.Or(e.Iops, diskIOPS) != diskIOPS || api.Or(e.Throughput, diskThroughput) != diskThroughput:
+			return resource.Unsupported("Provisioned performance of a disk")
+		case !slices.Contains([]string{"standard", "gp2", "gp3"}, api.Or(e.VolumeType, diskType)):
+			return resource.Unsupported("A disk of type " + *e.VolumeType)
+		case api.Or(e.VolumeSize, diskSize) < diskSize:
+			// source: aws
+			return resource.Errorf("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot of the image, expect size>= %dGB", *e.VolumeSize, diskSize)
+		case api.Or(e.VolumeSize, diskSize) > mostDisk:
+			return invalid("Volume of size %dGB is larger than %dGB", *e.VolumeSize, mostDisk) // source: guess
+		}
+		l.size, l.volumeType = api.Or(e.VolumeSize, diskSize), api.Or(e.VolumeType, diskType)
+	}
+	return nil
+}
+
+// readInterfaces reads the interfaces that a request names, or the one that it implies.
+func (l *launch) readInterfaces() error {
+	l.wanted = slices.Clone(l.in.NetworkInterfaces)
+	if len(l.wanted) == 0 {
+		l.wanted = []ec2.InstanceNetworkInterfaceSpecification{{
+			DeviceIndex: new(int64(0)), SubnetId: l.in.SubnetId, Groups: l.in.SecurityGroupIds, PrivateIpAddress: l.in.PrivateIpAddress,
+			DeleteOnTermination: new(true),
+		}}
+	}
+	if n := len(l.wanted); int64(n) > l.kind.interfaces {
+		return resource.Errorf("AttachmentLimitExceeded", "Interface count %d exceeds the limit for %s", n, l.kind.name) // source: aws
+	}
+	slices.SortStableFunc(l.wanted, func(a, b ec2.InstanceNetworkInterfaceSpecification) int {
+		return int(api.Or(a.DeviceIndex, 0) - api.Or(b.DeviceIndex, 0))
+	})
+	for at := range l.wanted {
+		if err := l.readInterface(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readInterface refuses what cannot be said of an interface.
+func (l *launch) readInterface(at int) error {
+	w := &l.wanted[at]
+	combination := func(text string) error { return resource.Errorf("InvalidParameterCombination", "%s", text) }
+	switch {
+	case w.DeviceIndex == nil && w.NetworkInterfaceId == nil:
+		return missingParameter("DeviceIndex")
+	case api.Or(w.DeviceIndex, 0) != int64(at):
+		return invalid("Each network interface requires a unique device index, from 0 on.") // source: aws for the first part
+	case w.AssociatePublicIpAddress != nil && w.NetworkInterfaceId != nil:
+		return combination("The associatePublicIPAddress parameter cannot be specified for a network interface with an ID.") // source: aws
+	case api.Or(w.AssociatePublicIpAddress, false) && at > 0:
+		return combination("The associatePublicIPAddress parameter can only be specified for the network interface with DeviceIndex 0.") // source: aws
+	case api.Or(w.AssociatePublicIpAddress, false) && len(l.wanted) > 1:
+		return combination("The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.") // source: aws
+	case w.NetworkInterfaceId != nil && l.in.MaxCount > 1:
+		return combination("A network interface can be given to one instance only") // source: guess
+	case w.NetworkInterfaceId != nil && (w.SubnetId != nil || w.Groups != nil || w.PrivateIpAddress != nil || w.PrivateIpAddresses != nil):
+		return combination("A network interface may not specify both a network interface ID and a subnet") // source: aws
+	case l.in.MaxCount > 1 && (w.PrivateIpAddress != nil || w.PrivateIpAddresses != nil):
+		return combination("The parameter privateIpAddress cannot be used with more than one instance") // source: guess
+	case w.Ipv6AddressCount != nil, w.Ipv6Addresses != nil, w.Ipv6PrefixCount != nil, w.Ipv6Prefixes != nil, api.Or(w.PrimaryIpv6, false):
+		return resource.NoIPv6()
+	case w.Ipv4Prefixes != nil, w.Ipv4PrefixCount != nil:
+		return resource.Unsupported("Prefix delegation")
+	case api.Or(w.InterfaceType, "interface") != "interface", api.Or(w.AssociateCarrierIpAddress, false), w.EnaSrdSpecification != nil,
+		w.ConnectionTrackingSpecification != nil, w.EnaQueueCount != nil, api.Or(w.NetworkCardIndex, 0) != 0:
+		return resource.Unsupported("A network interface of a special kind")
+	case max(int64(len(w.PrivateIpAddresses)), 1)+api.Or(w.SecondaryPrivateIpAddressCount, 0) > l.kind.addresses:
+		return resource.Errorf("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.") // source: aws
+	}
+	return nil
+}
+
+// defaultOptions are the metadata options of an instance whose launch says nothing. source: model, "InstanceMetadataOptionsRequest"
+func defaultOptions() ec2.InstanceMetadataOptionsResponse {
+	return ec2.InstanceMetadataOptionsResponse{
 		State: new("applied"), HttpTokens: new("optional"), HttpPutResponseHopLimit: new(int64(1)), HttpEndpoint: new("enabled"),
 		HttpProtocolIpv6: new("disabled"), InstanceMetadataTags: new("disabled"),
 	}
-	if in == nil {
-		return out, nil
-	}
-	return out, changeOptions(&out, in)
 }
+
+// The longest way of an answer of the metadata service. source: model
+const mostHops = 64
 
 // changeOptions changes what a request names.
 func changeOptions(o *ec2.InstanceMetadataOptionsResponse, in *ec2.InstanceMetadataOptionsRequest) error {
@@ -217,220 +338,10 @@ func changeOptions(o *ec2.InstanceMetadataOptionsResponse, in *ec2.InstanceMetad
 		*m.old = m.new
 	}
 	if n := in.HttpPutResponseHopLimit; n != nil {
-		if *n < 1 || *n > 64 {
-			return invalid("Invalid value '%d' for HttpPutResponseHopLimit. It must be between 1 and 64.", *n) // source: guess
+		if *n < 1 || *n > mostHops {
+			return invalid("Invalid value '%d' for HttpPutResponseHopLimit. It must be between 1 and %d.", *n, mostHops) // source: guess
 		}
 		o.HttpPutResponseHopLimit = n
 	}
 	return nil
-}
-
-// interfacesWanted are the interfaces that a request names, or the one that it implies.
-func (l *launch) interfacesWanted() error {
-	l.wanted = l.in.NetworkInterfaces
-	if len(l.wanted) == 0 {
-		l.wanted = []ec2.InstanceNetworkInterfaceSpecification{{
-			DeviceIndex: new(int64(0)), SubnetId: l.in.SubnetId, Groups: l.in.SecurityGroupIds, PrivateIpAddress: l.in.PrivateIpAddress,
-			DeleteOnTermination: new(true),
-		}}
-	}
-	slices.SortStableFunc(l.wanted, func(a, b ec2.InstanceNetworkInterfaceSpecification) int {
-		return int(api.Or(a.DeviceIndex, 0) - api.Or(b.DeviceIndex, 0))
-	})
-	for at, w := range l.wanted {
-		switch {
-		case api.Or(w.DeviceIndex, -1) != int64(at):
-			return invalid("Each network interface requires a device index, from 0 on.") // source: aws, shortened
-		case w.NetworkInterfaceId != nil && l.in.MaxCount > 1:
-			return resource.Errorf("InvalidParameterCombination", "A network interface can be given to one instance only") // source: guess
-		case w.NetworkInterfaceId != nil && (w.SubnetId != nil || w.Groups != nil || w.PrivateIpAddress != nil):
-			// source: aws
-			return resource.Errorf("InvalidParameterCombination", "A network interface may not specify both a network interface ID and a subnet, groups or an address")
-		case w.Ipv6AddressCount != nil, w.Ipv6Addresses != nil:
-			return resource.NoIPv6()
-		case w.Ipv4Prefixes != nil, w.Ipv4PrefixCount != nil:
-			return resource.Unsupported("Prefix delegation")
-		}
-	}
-	return nil
-}
-
-// ids makes the ids of all interfaces.
-func (l *launch) ids(instances int) {
-	for range instances {
-		var enis, attach []string
-		for range l.wanted {
-			enis, attach = append(enis, resource.NetworkInterfaces.NewID()), append(attach, networkinterface.NewAttachment(false))
-		}
-		l.enis, l.attach = append(l.enis, enis), append(l.attach, attach)
-	}
-}
-
-// prepare finds what a launch refers to, and asks whether the caller may use it.
-func (l *launch) prepare(ctx context.Context, tx *store.Tx) (err error) {
-	const action = "ec2:RunInstances"
-	l.subnets = make([]*resource.Record[resource.Subnet], len(l.wanted))
-	call := api.CallFrom(ctx)
-	if err := iam.Allow(ctx, action, api.ARN("ec2", call.Region, "", "image/"+l.image.ID), iam.Key("ec2:owner", imageOwner), iam.Key("ec2:public", "true")); err != nil {
-		return err
-	}
-	for at, w := range l.wanted {
-		if w.NetworkInterfaceId != nil {
-			if _, err := resource.NetworkInterfaces.FindFor(ctx, tx, action, *w.NetworkInterfaceId); err != nil {
-				return err
-			}
-			continue
-		}
-		id := api.Or(w.SubnetId, "")
-		if id == "" {
-			if id, err = l.defaultSubnet(ctx, tx); err != nil {
-				return err
-			}
-		}
-		if l.subnets[at], err = networkinterface.SubnetFor(ctx, tx, action, id); err != nil {
-			return err
-		}
-		for _, g := range w.Groups {
-			if _, err := resource.SecurityGroups.FindFor(ctx, tx, action, g); err != nil {
-				return err
-			}
-		}
-		if err := resource.NetworkInterfaces.AllowNew(ctx, action, l.interfaces); err != nil {
-			return err
-		}
-	}
-	if err := resource.Volumes.AllowNew(ctx, action, l.volumes); err != nil {
-		return err
-	}
-	l.profile, err = passProfile(ctx, tx, l.in.IamInstanceProfile)
-	return err
-}
-
-// defaultSubnet is the one that a launch without a subnet gets. source: aws
-func (l *launch) defaultSubnet(ctx context.Context, tx *store.Tx) (string, error) {
-	zone := ""
-	if l.in.Placement != nil {
-		zone = api.Or(l.in.Placement.AvailabilityZone, "")
-	}
-	list, err := resource.Subnets.List(ctx, tx)
-	if err != nil {
-		return "", err
-	}
-	for _, s := range list {
-		if api.Or(s.Data.DefaultForAz, false) && (zone == "" || zone == api.Or(s.Data.AvailabilityZone, "")) {
-			return s.ID, nil
-		}
-	}
-	return "", resource.Errorf("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
-}
-
-// passProfile finds the instance profile that a request names, and asks whether the caller may pass its role.
-func passProfile(ctx context.Context, tx *store.Tx, in *ec2.IamInstanceProfileSpecification) (*iam.Profile, error) {
-	if in == nil || in.Arn == nil && in.Name == nil {
-		return nil, nil //nolint:nilnil // none is an answer
-	}
-	call := api.CallFrom(ctx)
-	name, said := api.Or(in.Name, ""), "name"
-	if in.Arn != nil {
-		said = "arn"
-		name = (*in.Arn)[strings.LastIndexByte(*in.Arn, '/')+1:]
-	}
-	p, ok, err := iam.FindProfile(ctx, tx, call.Account, name)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || in.Arn != nil && p.ARN != *in.Arn {
-		return nil, invalid("Value (%s) for parameter iamInstanceProfile.%s is invalid. Invalid IAM Instance Profile %s", api.Or(in.Arn, name), said, strings.ToUpper(said[:1])+said[1:]) // source: aws
-	}
-	if p.Role == nil {
-		return p, nil
-	}
-	return p, iam.Allow(ctx, "iam:PassRole", p.Role.ARN, iam.Key("iam:passedtoservice", "ec2.amazonaws.com"))
-}
-
-// run makes one instance.
-func (l *launch) run(ctx context.Context, tx *store.Tx, at int, id made) error {
-	call := api.CallFrom(ctx)
-	r := resource.Instances.New(ctx, id.id, "", resource.Instance{UserData: l.userData, Boot: 1, Reservation: id.reservation})
-	r.Tags = l.tags
-	d := &r.Data
-	d.InstanceId, d.ImageId, d.InstanceType, d.State = &r.ID, &l.image.ID, &l.kind.name, state(ec2.InstanceStateNamePending)
-	d.LaunchTime, d.Architecture, d.AmiLaunchIndex, d.KeyName = new(call.Time), new(architecture()), new(int64(at)), l.in.KeyName
-	d.RootDeviceName, d.RootDeviceType, d.VirtualizationType, d.Hypervisor = new(rootDevice), new("ebs"), new("hvm"), new("xen")
-	d.EbsOptimized, d.EnaSupport, d.PlatformDetails, d.UsageOperation = new(false), new(true), new("Linux/UNIX"), new("RunInstances")
-	d.Monitoring, d.MetadataOptions, d.ClientToken = &ec2.Monitoring{State: new("disabled")}, &l.options, l.in.ClientToken
-	d.CpuOptions = &ec2.CpuOptions{CoreCount: new(int64(1)), ThreadsPerCore: &l.kind.cpus}
-	d.StateTransitionReason, d.ProductCodes = new(""), []ec2.ProductCode{}
-	d.DisableTermination, d.DisableStop = api.Or(l.in.DisableApiTermination, false), api.Or(l.in.DisableApiStop, false)
-	d.ShutdownTerminates = api.Or(l.in.InstanceInitiatedShutdownBehavior, "stop") == "terminate"
-	d.BlockDeviceMappings = []ec2.InstanceBlockDeviceMapping{{DeviceName: new(rootDevice), Ebs: &ec2.EbsInstanceBlockDevice{
-		VolumeId: &id.volume, Status: new("attached"), DeleteOnTermination: new(true), AttachTime: new(call.Time),
-	}}}
-	if l.profile != nil {
-		d.Profile = l.profile.ARN
-		d.IamInstanceProfile = &ec2.IamInstanceProfile{Arn: &l.profile.ARN, Id: &l.profile.ID}
-	}
-	for n := range l.wanted {
-		eni, err := l.give(ctx, tx, at, n, id.id)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			if eni.VPC != r.VPC {
-				return resource.Errorf("InvalidParameterCombination", "All network interfaces of an instance must be in one VPC") // source: guess
-			}
-			continue
-		}
-		r.VPC, d.VpcId, d.SubnetId = eni.VPC, &eni.VPC, eni.Data.SubnetId
-		d.Instance.PrivateIpAddress = eni.Data.PrivateIpAddress
-		d.Placement = &ec2.Placement{
-			AvailabilityZone: eni.Data.AvailabilityZone, AvailabilityZoneId: eni.Data.AvailabilityZoneId, GroupName: new(""), Tenancy: new("default"),
-		}
-	}
-	if err := resource.Instances.Create(ctx, tx, r); err != nil {
-		return err
-	}
-	return l.disk(ctx, tx, r, id.volume)
-}
-
-// give makes or takes one interface of an instance.
-func (l *launch) give(ctx context.Context, tx *store.Tx, at, n int, instance string) (*resource.Record[resource.NetworkInterface], error) {
-	w := &l.wanted[n]
-	if w.NetworkInterfaceId != nil {
-		return networkinterface.Take(ctx, tx, *w.NetworkInterfaceId, l.attach[at][n], instance, n, api.Or(w.DeleteOnTermination, false))
-	}
-	spec := &networkinterface.Spec{
-		ID: l.enis[at][n], Attachment: l.attach[at][n], Subnet: l.subnets[n], Groups: w.Groups, Kind: dataplane.Guest,
-		Description: api.Or(w.Description, ""), Tags: l.interfaces, Instance: instance, Device: n, Delete: api.Or(w.DeleteOnTermination, true),
-		Secondary: int(api.Or(w.SecondaryPrivateIpAddressCount, 0)),
-	}
-	var err error
-	if spec.Addresses, err = networkinterface.Requested(w.PrivateIpAddress, w.PrivateIpAddresses); err != nil {
-		return nil, err
-	}
-	eni, err := networkinterface.Make(ctx, tx, spec)
-	if err != nil {
-		return nil, err
-	}
-	if n == 0 && api.Or(w.AssociatePublicIpAddress, api.Or(l.subnets[n].Data.MapPublicIpOnLaunch, false)) {
-		return eni, resource.Unsupported(fmt.Sprintf("A public address at launch, as for %s,", eni.ID))
-	}
-	return eni, nil
-}
-
-// diskSize is what the disk of an instance is said to have, in GiB: as much as the host's gives.
-const diskSize = 8
-
-// disk makes the record of an instance's disk.
-func (l *launch) disk(ctx context.Context, tx *store.Tx, r *record, id string) error {
-	call := api.CallFrom(ctx)
-	v := resource.Volumes.New(ctx, id, r.VPC, resource.Volume{})
-	v.Tags = l.volumes
-	d := &v.Data.Volume
-	d.VolumeId, d.Size, d.VolumeType, d.State, d.CreateTime, d.Encrypted = &v.ID, new(int64(diskSize)), new("standard"), new("in-use"), new(call.Time), new(false)
-	d.AvailabilityZone, d.SnapshotId, d.MultiAttachEnabled = r.Data.Placement.AvailabilityZone, new(""), new(false)
-	d.Attachments = []ec2.VolumeAttachment{{
-		VolumeId: &v.ID, InstanceId: &r.ID, Device: new(rootDevice), State: new("attached"), AttachTime: new(call.Time), DeleteOnTermination: new(true),
-	}}
-	return resource.Volumes.Create(ctx, tx, v)
 }

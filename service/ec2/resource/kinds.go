@@ -32,7 +32,7 @@ var (
 	Peerings           = &Kind[Peering]{Name: "vpc-peering-connection", Prefix: "pcx", Code: "InvalidVpcPeeringConnectionID", Malformed: "InvalidVpcPeeringConnectionId.Malformed", Noun: "vpcPeeringConnection ID"}
 	FlowLogs           = &Kind[FlowLog]{Name: "vpc-flow-log", Prefix: "fl", Code: "InvalidFlowLogId", Noun: "flow log ID"}
 	Instances          = &Kind[Instance]{Name: "instance", Prefix: "i", Code: "InvalidInstanceID", Noun: "instance ID"}
-	ProfileLinks       = &Kind[ProfileLink]{Name: "iam-instance-profile-association", Prefix: "iip-assoc", Code: "InvalidAssociationID", Noun: "association ID"}
+	KeyPairs           = &Kind[KeyPair]{Name: "key-pair", Prefix: "key", Code: "InvalidKeyPair", Malformed: "InvalidKeyPairId.Malformed", Noun: "key pair", Quota: Quota{5000, "KeyPairLimitExceeded", "key pairs"}}
 	Volumes            = &Kind[Volume]{Name: "volume", Prefix: "vol", Code: "InvalidVolume", Malformed: "InvalidVolumeID.Malformed", Noun: "volume"}
 	VpnGateways        = &Kind[VpnGateway]{Name: "vpn-gateway", Prefix: "vgw", Code: "InvalidVpnGatewayID", Noun: "vpnGateway ID", Quota: Quota{5, "VpnGatewayLimitExceeded", "virtual private gateways"}}
 	CustomerGateways   = &Kind[CustomerGateway]{Name: "customer-gateway", Prefix: "cgw", Code: "InvalidCustomerGatewayID", Malformed: "InvalidCustomerGatewayId.Malformed", Noun: "customerGateway ID", Quota: Quota{50, "CustomerGatewayLimitExceeded", "customer gateways"}}
@@ -56,7 +56,7 @@ type anyKind interface {
 // taggable are the kinds whose resources can be tagged.
 var taggable = []anyKind{
 	VPCs, Subnets, RouteTables, InternetGateways, NatGateways, Addresses, DhcpOptions, PrefixLists, SecurityGroups, SecurityGroupRules, NetworkAcls,
-	NetworkInterfaces, Endpoints, Peerings, FlowLogs, Instances, Volumes, VpnGateways, CustomerGateways, VpnConnections,
+	NetworkInterfaces, Endpoints, Peerings, FlowLogs, Instances, KeyPairs, Volumes, VpnGateways, CustomerGateways, VpnConnections,
 }
 
 // prefix is the prefix of the kind's ids.
@@ -190,22 +190,31 @@ type FlowLog struct{ ec2.FlowLog }
 // Instance is an instance. Its interfaces are records of their own.
 type Instance struct {
 	ec2.Instance
-	Reservation          string // id of the launch
-	UserData             []byte
-	Boot                 int // dataplane.Machine's
-	DisableStop          bool
-	DisableTermination   bool
-	ShutdownTerminates   bool
-	Profile              string // ARN of the instance profile; "" for none
-	Terminated           int64  // when it was, in milliseconds; 0 for not
-	MetadataTags         bool
-	StatusReason, Output string
+	Reservation        string // id of the launch
+	UserData           []byte
+	PublicKey          string // of its key pair, when it was launched
+	Boot               int    // dataplane.Machine's
+	DisableStop        bool
+	DisableTermination bool
+	ShutdownTerminates bool
+	Public             bool                               // it is given a public address whenever it starts
+	Credits            string                             // unlimited or standard, of a burstable type
+	Association        *ec2.IamInstanceProfileAssociation // of its instance profile; nil for none
+	Impaired           string                             // why its machine does not run although it should; "" for well
+	ImpairedSince      int64                              // in milliseconds
+	Terminated         int64                              // when it was, in milliseconds; 0 for not
 }
 
-// ProfileLink is the association of an instance profile with an instance.
-type ProfileLink struct {
-	ec2.IamInstanceProfileAssociation
+// ProfileARN is the ARN of the instance's profile; "" for none.
+func (i *Instance) ProfileARN() string {
+	if i.Association == nil {
+		return ""
+	}
+	return api.Or(i.Association.IamInstanceProfile.Arn, "")
 }
+
+// KeyPair is the public half of a key pair.
+type KeyPair struct{ ec2.KeyPairInfo }
 
 // Volume is the disk of an instance.
 type Volume struct{ ec2.Volume }

@@ -26,6 +26,8 @@ type Search[T any] struct {
 	Beside func(ctx context.Context, tx *store.Tx) ([]*Record[T], error)
 	// Hidden says which records are not listed, nor found. It may be nil.
 	Hidden func(ctx context.Context, r *Record[T]) bool
+	// Only says which of those that are found are described. It may be nil.
+	Only func(r *Record[T]) bool
 	// Allow authorizes operations that are about more than a list of everything. It may be nil.
 	Allow func(ctx context.Context, tx *store.Tx) error
 	// Least and Most are the limits of MaxResults, 5 and 1000 when they are zero.
@@ -71,7 +73,7 @@ func (s *Search[T]) Run(ctx context.Context, db *store.DB, q Query) (page []*Rec
 			}
 		}
 		for _, r := range list {
-			if !s.passes(r, q.Filters) {
+			if s.Only != nil && !s.Only(r) || !s.passes(r, q.Filters) {
 				continue
 			}
 			if most > 0 && len(page) == most {

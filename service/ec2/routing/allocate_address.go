@@ -184,6 +184,18 @@ func AssignPublic(ctx context.Context, tx *store.Tx, n *resource.Record[resource
 	return resource.Addresses.Put(ctx, tx, a)
 }
 
+// ReleasePublic takes from an interface the public address that AssignPublic gave it.
+func ReleasePublic(ctx context.Context, tx *store.Tx, n *resource.Record[resource.NetworkInterface]) error {
+	mapped, err := resource.Addresses.Of(ctx, tx, n.VPC)
+	if err != nil {
+		return err
+	}
+	if a := at(mapped, n.ID, api.Or(n.Data.PrivateIpAddress, "")); a != nil && a.Data.Automatic {
+		return unbind(ctx, tx, a)
+	}
+	return nil
+}
+
 // at gives the public address of one of an interface's private ones, or nil.
 func at(mapped []*address, interfaceID, private string) *address {
 	for _, a := range mapped {

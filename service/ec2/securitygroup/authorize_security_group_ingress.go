@@ -41,7 +41,7 @@ func (s *SecurityGroups) authorize(ctx context.Context, a *authorization) (added
 	}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		added = []ec2.SecurityGroupRule{}
-		g, err := named(ctx, tx, a.action, a.id, a.name)
+		g, err := Named(ctx, tx, a.action, a.id, a.name)
 		if err != nil {
 			return err
 		}

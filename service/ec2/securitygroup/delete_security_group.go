@@ -14,7 +14,7 @@ import (
 func (s *SecurityGroups) DeleteSecurityGroup(ctx context.Context, in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
 	var id string
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		g, err := named(ctx, tx, "ec2:DeleteSecurityGroup", in.GroupId, in.GroupName)
+		g, err := Named(ctx, tx, "ec2:DeleteSecurityGroup", in.GroupId, in.GroupName)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type revocation struct {
 func (s *SecurityGroups) revoke(ctx context.Context, v *revocation) (revoked []ec2.RevokedSecurityGroupRule, unknown []ec2.IpPermission, err error) {
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		revoked, unknown = []ec2.RevokedSecurityGroupRule{}, []ec2.IpPermission{}
-		g, err := named(ctx, tx, v.action, v.id, v.name)
+		g, err := Named(ctx, tx, v.action, v.id, v.name)
 		if err != nil {
 			return err
 		}

@@ -186,8 +186,8 @@ func defaultVPC(ctx context.Context, tx *store.Tx) (*resource.Record[resource.VP
 	return nil, resource.Errorf("VPCIdNotSpecified", "No default VPC for this user") // source: aws
 }
 
-// named finds a group that a request names by its id or by its name, for a caller who may do an action to it.
-func named(ctx context.Context, tx *store.Tx, action string, id, name *string) (*group, error) {
+// Named finds a group that a request names by its id or by its name, for a caller who may do an action to it.
+func Named(ctx context.Context, tx *store.Tx, action string, id, name *string) (*group, error) {
 	switch {
 	case id != nil:
 		return resource.SecurityGroups.FindFor(ctx, tx, action, *id)

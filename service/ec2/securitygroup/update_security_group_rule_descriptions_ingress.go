@@ -19,7 +19,7 @@ func (s *SecurityGroups) UpdateSecurityGroupRuleDescriptionsIngress(ctx context.
 // describe changes the descriptions of rules, which are named as for a revocation.
 func (s *SecurityGroups) describe(ctx context.Context, v *revocation, descriptions []ec2.SecurityGroupRuleDescription) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		g, err := named(ctx, tx, v.action, v.id, v.name)
+		g, err := Named(ctx, tx, v.action, v.id, v.name)
 		if err != nil {
 			return err
 		}
