@@ -72,6 +72,9 @@ func (l *LabUp) carry(ctx context.Context, folder string, log *os.File, v *view)
 	}
 	stop = endHost
 	done()
+	if err := giveUpPrivileges(); err != nil {
+		return ready, nil, stop, err
+	}
 	cfg := Config{Data: folder, SSMAgent: l.SSMAgent, Plan: plan.Options{Sites: []dataplane.Site{seedOffice}}}
 	if cfg.Host, err = localHost(filepath.Join(dir, hostSocket)); err != nil {
 		return ready, nil, stop, err
