@@ -126,7 +126,7 @@ func s62(t *testing.T, s *seed) {
 	} {
 		v.refuses(t, "InvalidPolicyDocument", "ec2", "ModifyVpcEndpoint", &ec2.ModifyVpcEndpointInput{VpcEndpointId: e, PolicyDocument: &document}, new(ec2.ModifyVpcEndpointOutput))
 		if t.Failed() {
-			t.Fatalf("a policy %s", name)
+			t.Fatalf("it was a policy %s", name)
 		}
 	}
 	s.hybrid.refuses(t, "InvalidPolicyDocument", "ec2", "ModifyVpcEndpoint", &ec2.ModifyVpcEndpointInput{
