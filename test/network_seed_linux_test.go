@@ -88,7 +88,9 @@ func s1(t *testing.T, s *seed) {
 	for _, operation := range []string{"UpdateInstanceInformation", "CreateControlChannel"} {
 		via := map[string]string{}
 		for _, r := range s.audited(t, operation) {
-			via[r.SourceIPAddress] = r.VPCEndpointID
+			if _, newer := via[r.SourceIPAddress]; !newer {
+				via[r.SourceIPAddress] = r.VPCEndpointID
+			}
 		}
 		service := "ssm"
 		if operation == "CreateControlChannel" {
