@@ -4,18 +4,35 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"sync"
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/link"
 	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/store"
 )
 
 // arrived is a connection that was accepted in a private network.
 type arrived struct {
 	net.Conn
-	at endpoint.Arrival
+	at       endpoint.Arrival
+	endpoint string    // the id of the one through which it has come
+	in       *arrivals // of a VPC; nil for a gateway's
+}
+
+// Close ends the connection.
+func (c *arrived) Close() error {
+	if c.in != nil {
+		c.in.mu.Lock()
+		delete(c.in.open, c)
+		c.in.mu.Unlock()
+	}
+	return c.Conn.Close()
 }
 
 // remember is http.Server.ConnContext: it keeps where a connection was accepted.
@@ -36,6 +53,9 @@ type arrivals struct {
 	ctx       context.Context //nolint:containedctx // Accept has none
 	endpoints *endpoint.Endpoints
 	vpc       string
+
+	mu   sync.Mutex
+	open map[*arrived]struct{} // guarded by mu
 }
 
 // Accept waits for a connection through an endpoint.
@@ -46,13 +66,41 @@ func (l *arrivals) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		at := endpoint.Arrival{VPC: l.vpc, Local: peerOf(conn.LocalAddr()).Addr(), Table: link.Mark(conn)}
-		if _, err := l.endpoints.At(l.ctx, at); err == nil {
-			return &arrived{conn, at}, nil
+		if found, err := l.endpoints.At(l.ctx, at); err == nil {
+			c := &arrived{conn, at, found.ID(), l}
+			l.mu.Lock()
+			l.open[c] = struct{}{}
+			l.mu.Unlock()
+			return c, nil
 		}
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // then Close resets it
+		reset(conn)
+	}
+}
+
+// reset ends a connection as a machine does that does not know it.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // then Close resets it
+	}
+	_ = conn.Close()
+}
+
+// cut ends the connections whose endpoint is gone, whenever something in EC2 has changed, until ctx ends. Nobody at their other
+// ends could say that they are over: no packet comes through any more.
+func (l *arrivals) cut(ctx context.Context, changed *store.Subscription) {
+	for {
+		if _, err := changed.Next(ctx); err != nil {
+			return
 		}
-		_ = conn.Close()
+		l.mu.Lock()
+		all := slices.Collect(maps.Keys(l.open))
+		l.mu.Unlock()
+		for _, c := range all {
+			found, ok, err := l.endpoints.Arrived(ctx, c.at.VPC, c.at.Local, c.at.Table)
+			if err == nil && (!ok || found.ID() != c.endpoint) {
+				_ = c.Close()
+			}
+		}
 	}
 }
 
@@ -61,7 +109,13 @@ func (s *Server) front(web *http.Server) func(context.Context, dataplane.Socket,
 	return func(ctx context.Context, socket dataplane.Socket, l net.Listener) error {
 		defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 		if socket.VPC != "" {
-			l = &arrivals{l, ctx, s.endpoints, socket.VPC}
+			in := &arrivals{Listener: l, ctx: ctx, endpoints: s.endpoints, vpc: socket.VPC, open: map[*arrived]struct{}{}}
+			changed := s.db.Subscribe(resource.Topic)
+			var cutting sync.WaitGroup
+			defer cutting.Wait()
+			defer changed.Close()
+			cutting.Go(func() { in.cut(ctx, changed) })
+			l = in
 		}
 		var err error
 		if socket.Address.Port() == httpsPort {

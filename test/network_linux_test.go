@@ -518,6 +518,17 @@ func (g *guest) reboot(t testing.TB) {
 	act(t, g.vpc.area, "ec2", "RebootInstances", &ec2.RebootInstancesInput{InstanceIds: []string{g.id}})
 }
 
+// stop stops the instance and waits until it is.
+func (g *guest) stop(t testing.TB) {
+	t.Helper()
+	act(t, g.vpc.area, "ec2", "StopInstances", &ec2.StopInstancesInput{InstanceIds: []string{g.id}})
+	await(t, "the instance to stop", func() (string, bool) {
+		out := do[ec2.DescribeInstancesOutput](t, g.vpc.area, "ec2", "DescribeInstances", &ec2.DescribeInstancesInput{InstanceIds: []string{g.id}})
+		state := *out.Reservations[0].Instances[0].State.Name
+		return state, state == "stopped"
+	})
+}
+
 // place is somewhere from which the network is tried.
 type place struct {
 	e       *estate

@@ -88,7 +88,9 @@ func s1(t *testing.T, s *seed) {
 	for _, operation := range []string{"UpdateInstanceInformation", "CreateControlChannel"} {
 		via := map[string]string{}
 		for _, r := range s.audited(t, operation) {
-			via[r.SourceIPAddress] = r.VPCEndpointID
+			if _, newer := via[r.SourceIPAddress]; !newer {
+				via[r.SourceIPAddress] = r.VPCEndpointID
+			}
 		}
 		service := "ssm"
 		if operation == "CreateControlChannel" {
@@ -483,7 +485,7 @@ func s18(t *testing.T, s *seed) {
 		{"DuplicateSubnetsInSameZone", "availability zone", func(in *ec2.CreateVpcEndpointInput) {
 			in.SubnetIds = append(in.SubnetIds, v.subnet(t, "again", "10.0.4.0/24", "b"))
 		}},
-		{"InvalidSubnetId.NotFound", "", func(in *ec2.CreateVpcEndpointInput) { in.SubnetIds = []string{"subnet-00000000000000000"} }},
+		{"InvalidSubnetID.NotFound", "", func(in *ec2.CreateVpcEndpointInput) { in.SubnetIds = []string{"subnet-00000000000000000"} }},
 		{"InvalidParameter", "different networks", func(in *ec2.CreateVpcEndpointInput) { in.SubnetIds = []string{s.hybrid.subnets["endpoints"]} }},
 	} {
 		if message := v.refuses(t, c.code, "ec2", "CreateVpcEndpoint", create(c.change), new(ec2.CreateVpcEndpointOutput)); !strings.Contains(message, c.words) {
