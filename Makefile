@@ -15,10 +15,10 @@ help: ## Show this list
 build: ## Build the vennel program
 	$(GO) build -trimpath -o vennel .
 
-lab: build ## Start a server and a managed node on this machine and try them
+lab: build ## Start a private network with two managed nodes on this machine and try it
 	./vennel lab
 
-test: deps build ## Run all tests: unit, operation scripts, real clients, both databases
+test: deps build ## Run all tests: unit, operation scripts, packets, real clients, both databases
 	$(GO) vet ./...
 	@for os in darwin windows; do echo "building the agent for $$os"; GOOS=$$os $(GO) build ./agent/... || exit 1; done
 	$(GO) test ./...
@@ -28,11 +28,11 @@ race: ## Run the tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 soak: ## Cut the power and kill the database again and again (root)
-	VENNEL_SOAK=1 $(GO) test -count=1 -timeout=60m -run 'PowerCut|Kill|Soak' ./store/... ./test/...
+	VENNEL_SOAK=1 $(GO) test -count=1 -timeout=60m -run 'PowerCut|Kill|Soak' ./store/... ./dataplane/... ./test/...
 
 bench: build ## Measure against neighbours in the same run
-	$(GO) test -run '^$$' -bench . -benchmem ./wire/... ./store/... ./service/iam/policy/
-	VENNEL_BENCH=1 $(GO) test -count=1 -timeout=60m -v -run Bench ./test/...
+	$(GO) test -run '^$$' -bench . -benchmem ./wire/... ./store/... ./service/iam/policy/ ./dns ./dataplane/linux/nft
+	VENNEL_BENCH=1 $(GO) test -count=1 -timeout=60m -v -run Bench ./dataplane/linux ./test/...
 
 fuzz: ## Fuzz every parser of outside bytes, FUZZ=60s each
 	@for package in $$($(GO) list ./...); do \

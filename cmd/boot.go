@@ -64,23 +64,43 @@ func (b *Boot) userData(ctx context.Context, s Streams) error {
 	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	script, found, err := ask(ctx, "user-data")
+	text, found, err := ask(ctx, "user-data")
 	if err != nil || !found {
 		return err
 	}
-	if !strings.HasPrefix(script, "#!") {
-		return errors.New("it is no script that begins with #!, and nothing else is understood here")
+	if err := runnable(text); err != nil {
+		return err
 	}
 	file := filepath.Join(b.State, "user-data")
-	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o700); err != nil {
 		return err
 	}
 	if err := os.WriteFile(done, nil, 0o600); err != nil {
 		return err
 	}
 	run := exec.CommandContext(ctx, file)
-	run.Dir, run.Stdout, run.Stderr = "/", s.Out, s.Err
+	run.Dir, run.Env, run.Stdout, run.Stderr, run.WaitDelay = "/", append(os.Environ(), "HOME=/root"), s.Out, s.Err, stopTime
 	return run.Run()
+}
+
+// formats are what cloud-init understands beside scripts, by how it begins. source: cloud-init, "User data formats"
+var formats = map[string]string{
+	"#cloud-config": "cloud-config", "#include": "a list of URLs", "#cloud-boothook": "a boothook", "#part-handler": "a part handler", "## template:": "a template",
+	"Content-Type:": "a MIME archive", "MIME-Version:": "a MIME archive", "\x1f\x8b": "compressed", "<powershell>": "for Windows", "<script>": "for Windows",
+}
+
+// runnable refuses user data that is no script.
+func runnable(text string) error {
+	if strings.HasPrefix(text, "#!") {
+		return nil
+	}
+	what := "no script"
+	for prefix, format := range formats {
+		if strings.HasPrefix(text, prefix) {
+			what = format
+		}
+	}
+	return fmt.Errorf("it is %s; here is no cloud-init, and only a script that begins with #! is run", what)
 }
 
 // ask reads a path of the instance's metadata, when it is there, once the service answers.
@@ -135,7 +155,50 @@ func (b *Boot) keepAgent(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	start := func(argv []string) error {
+	if b.ID != "" {
+		run = b.once(register, run)
+	}
+	for wait := firstRestart; ctx.Err() == nil; {
+		began := time.Now()
+		err := run(ctx, s)
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > lastRestart {
+			wait = firstRestart
+		}
+		fmt.Fprintf(s.Err, "boot: the agent has ended (%v); it starts again in %s\n", err, wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRestart)
+	}
+	return nil
+}
+
+// step is something that is started, and how it ended.
+type step func(context.Context, Streams) error
+
+// once does something before something else, until it has been done once in the machine's life.
+func (b *Boot) once(first, then step) step {
+	done := filepath.Join(b.State, "registered")
+	return func(ctx context.Context, s Streams) error {
+		if _, err := os.Stat(done); err != nil {
+			if err := first(ctx, s); err != nil {
+				return err
+			}
+			if err := os.WriteFile(done, nil, 0o600); err != nil {
+				return err
+			}
+		}
+		return then(ctx, s)
+	}
+}
+
+// program starts a program and waits for its end. It is asked to end when the machine does.
+func program(argv ...string) step {
+	return func(ctx context.Context, s Streams) error {
 		c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = stopTime
@@ -143,44 +206,17 @@ func (b *Boot) keepAgent(ctx context.Context, s Streams) error {
 		c.Stdout, c.Stderr = s.Out, s.Err
 		return c.Run()
 	}
-	registered := filepath.Join(b.State, "registered")
-	for wait := firstRestart; ctx.Err() == nil; {
-		began := time.Now()
-		_, err := os.Stat(registered)
-		if b.ID != "" && err != nil {
-			if err = start(register); err == nil {
-				err = os.WriteFile(registered, nil, 0o600)
-			}
-		} else {
-			err = start(run)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		if err == nil && b.ID != "" && time.Since(began) < lastRestart {
-			continue // it has registered
-		}
-		fmt.Fprintf(s.Err, "boot: the agent has ended (%v); it starts again in %s\n", err, wait)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		if wait = min(2*wait, lastRestart); time.Since(began) > time.Minute {
-			wait = firstRestart
-		}
-	}
-	return nil
 }
 
 // commands are what registers and what runs the agent.
-func (b *Boot) commands() (register, run []string, err error) {
+func (b *Boot) commands() (register, run step, err error) {
 	if b.Agent == "official" {
-		program := filepath.Join(b.Folder, "amazon-ssm-agent")
+		agent := filepath.Join(b.Folder, "amazon-ssm-agent")
 		// It reads the code from its arguments only; here they are seen by this machine alone.
-		return []string{program, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"}, []string{program}, nil
+		return program(agent, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"), program(agent), nil
 	}
 	self, err := os.Executable()
 	state := filepath.Join(b.State, agentState)
-	return []string{self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"},
-		[]string{self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"}, err
+	return program(self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"),
+		program(self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"), err
 }

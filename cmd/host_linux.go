@@ -9,9 +9,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/vennel/vennel/dataplane"
@@ -170,4 +173,20 @@ func execIn(ctx context.Context, dir, id string, command []string, s Streams) (i
 		}
 	}()
 	return machine.Exec(ctx, dir, id, c)
+}
+
+// giveUpPrivileges takes all capabilities from this process, for good: a server has no use for them once its host runs. It still
+// owns its files. A program that was built with cgo keeps them.
+func giveUpPrivileges() error {
+	if _, _, e := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 && e != syscall.ENOTSUP {
+		return fmt.Errorf("giving up privileges: %w", e)
+	}
+	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	_, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(&none)), 0)
+	runtime.KeepAlive(header)
+	if e != 0 && e != syscall.ENOTSUP {
+		return fmt.Errorf("giving up privileges: %w", e)
+	}
+	return nil
 }

@@ -50,64 +50,88 @@ const labCommand = `echo Hello from $(uname -n), a managed node`
 // labPatience is how long a node may take to come online, and a command to run.
 const labPatience = 30 * time.Second
 
-// Run starts everything, shows it, and waits for the signal to stop.
-func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
-	if l.Plain {
-		return l.plain(ctx, s)
-	}
-	if why := cannotCarry(); why != nil {
-		if newView(s.Out).terminal {
-			fmt.Fprintf(s.Out, "No private network: %v. This is a server and a node instead.\n\n", why)
-		}
-		return l.plain(ctx, s)
-	}
-	return l.private(ctx, s)
+// lab is what has been started.
+type lab struct {
+	ready   Ready        // with the nodes that are online
+	stop    func() error // ends it, whatever came of it
+	explain string       // what a user can do with it
+	draw    func(context.Context, *wire.Client) (string, error)
 }
 
-// plain is the lab without a private network.
-func (l *LabUp) plain(ctx context.Context, s Streams) (err error) {
+// Run starts everything, shows it, and waits for the signal to stop.
+func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
+	v, up := newView(s.Out), l.private
+	if l.Plain {
+		up = l.plain
+	} else if why := cannotCarry(); why != nil {
+		v.say("No private network: %v. This is a server and a node instead.\n\n", why)
+		up = l.plain
+	}
 	folder, remove, err := l.scratch(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
 	log, err := os.OpenFile(filepath.Join(folder, "lab.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // each line was written at once
-	v := newView(s.Out)
-	ready, _, stop, err := l.serve(ctx, Config{Data: folder}, log, v)
-	if err != nil {
+	started, err := up(ctx, folder, log, v)
+	defer func() {
+		if err = errors.Join(err, started.stop()); err == nil {
+			err = remove()
+		} else if ctx.Err() == nil {
+			err = fmt.Errorf("%w; see %s", err, log.Name())
+		}
+	}()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // it was told to stop before it was up
+	case err != nil:
 		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	nodes, ids, err := l.startNodes(ctx, folder, ready, log, v)
-	defer nodes.stop()
-	if err != nil {
-		return fmt.Errorf("%w; see %s", err, log.Name())
-	}
-	ready.Nodes = ids
-	if !v.terminal {
-		if err := sayReady(s.Out, folder, ready); err != nil {
+	case !v.terminal:
+		if err := sayReady(s.Out, folder, started.ready); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return nil
 	}
-	client, err := clientOf(ready, "ssm")
+	client, err := clientOf(started.ready, "ssm")
 	if err != nil {
 		return err
 	}
-	if err := l.show(ctx, client, v, ids[:1]); err != nil {
+	if err := l.show(ctx, client, v, started.ready.Nodes); err != nil {
 		return err
 	}
+	v.say("%s", started.explain)
+	return v.live(ctx, client, started.draw)
+}
+
+// plain starts a lab without a private network.
+func (l *LabUp) plain(ctx context.Context, folder string, log *os.File, v *view) (*lab, error) {
+	out := &lab{draw: picture, stop: func() error { return nil }}
+	ready, _, stop, err := l.serve(ctx, Config{Data: folder}, log, v)
+	if err != nil {
+		return out, err
+	}
+	out.stop = stop
+	nodes, ids, err := l.startNodes(ctx, folder, ready, log, v)
+	out.stop = func() error { nodes.stop(); return stop() }
+	if err != nil {
+		return out, err
+	}
+	out.ready, out.ready.Nodes = ready, ids
 	self, named, err := callName(folder, ready)
-	if err != nil {
-		return err
-	}
-	v.say("\nTo use your own aws command, in another terminal:\n\n    eval \"$(%s env%s)\"\n    aws ssm describe-instance-information\n\nCtrl-C stops the lab.\n\n", self, named)
-	return v.live(ctx, client, picture)
+	out.explain = fmt.Sprintf(`
+To use your own aws command, in another terminal:
+
+    eval "$(%s env%s)"
+    aws ssm describe-instance-information
+
+Ctrl-C stops the lab.
+
+`, self, named)
+	return out, err
 }
 
 // callName is how a user calls this program, and names a folder where it is not the one that is found without a name.

@@ -30,61 +30,32 @@ const (
 	labDesk = "desk" // the machine in the office
 )
 
-// private is the lab with a private network.
-func (l *LabUp) private(ctx context.Context, s Streams) (err error) {
-	folder, remove, err := l.scratch(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, remove()) }()
-	log, err := os.OpenFile(filepath.Join(folder, "lab.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }() // each line was written at once
-	v := newView(s.Out)
+// private starts a lab with a private network.
+func (l *LabUp) private(ctx context.Context, folder string, log *os.File, v *view) (*lab, error) {
 	ready, server, stop, err := l.carry(ctx, folder, log, v)
-	defer func() { err = errors.Join(err, stop()) }()
+	out := &lab{stop: stop}
 	if err != nil {
-		return fmt.Errorf("%w; see %s", err, log.Name())
+		return out, err
 	}
 	seed, nodes, err := l.furnish(ctx, ready, server, v)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("%w; see %s", err, log.Name())
+		return out, err
 	}
-	ready.Nodes = nodes
-	if !v.terminal {
-		if err := sayReady(s.Out, folder, ready); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return nil
-	}
-	client, err := clientOf(ready, "ssm")
-	if err != nil {
-		return err
-	}
-	if err := l.show(ctx, client, v, nodes); err != nil {
-		return err
-	}
-	if err := l.explain(v, folder, ready, seed); err != nil {
-		return err
-	}
+	out.ready, out.ready.Nodes = ready, nodes
 	network, err := clientOf(ready, "ec2")
 	if err != nil {
-		return err
+		return out, err
 	}
-	return v.live(ctx, client, func(ctx context.Context, client *wire.Client) (string, error) {
+	out.draw = func(ctx context.Context, client *wire.Client) (string, error) {
 		above, err := endpointsPicture(ctx, network)
 		if err != nil {
 			return "", err
 		}
 		below, err := picture(ctx, client)
 		return above + below, err
-	})
+	}
+	out.explain, err = l.explain(folder, ready, seed)
+	return out, err
 }
 
 // carry starts the host daemon and the server; stop ends both, in that order, whatever came of it.
@@ -101,6 +72,9 @@ func (l *LabUp) carry(ctx context.Context, folder string, log *os.File, v *view)
 	}
 	stop = endHost
 	done()
+	if err := giveUpPrivileges(); err != nil {
+		return ready, nil, stop, err
+	}
 	cfg := Config{Data: folder, SSMAgent: l.SSMAgent, Plan: plan.Options{Sites: []dataplane.Site{seedOffice}}}
 	if cfg.Host, err = localHost(filepath.Join(dir, hostSocket)); err != nil {
 		return ready, nil, stop, err
@@ -259,13 +233,10 @@ func onlineNodes(ctx context.Context, client *wire.Client) (ids []string, err er
 }
 
 // explain says how to use, break and mend the lab.
-func (l *LabUp) explain(v *view, folder string, ready Ready, seed *Seed) error {
+func (l *LabUp) explain(folder string, ready Ready, seed *Seed) (string, error) {
 	self, named, err := callName(folder, ready)
-	if err != nil {
-		return err
-	}
 	revoke := fmt.Sprintf("security-group-ingress --group-id %s --protocol tcp --port 443 --cidr %s", seed.Groups, seedVPC)
-	v.say(`
+	return fmt.Sprintf(`
 To use your own aws command, in another terminal:
 
     eval "$(%s env%s)"
@@ -279,8 +250,7 @@ Look, break, see the instance go dark, and mend:
 
 Ctrl-C stops the lab%s.
 
-`, self, named, self, named, ready.Region, revoke, self, named, ready.Region, revoke, map[bool]string{true: " and keeps it", false: " and takes everything away"}[l.Keep])
-	return nil
+`, self, named, self, named, ready.Region, revoke, self, named, ready.Region, revoke, map[bool]string{true: " and keeps it", false: " and takes everything away"}[l.Keep]), err
 }
 
 // endpointsPicture is the table of the endpoints.

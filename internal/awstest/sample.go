@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vennel/vennel/api/model"
+	"github.com/vennel/vennel/service/ec2/instance"
 )
 
 // samples are values of shapes whose model does not say all that a value must be, by name of the
@@ -24,6 +25,12 @@ var samples = map[string]any{
 	"DeletionTaskIdType":       "task/aws-service-role/ssm.amazonaws.com/AWSServiceRoleForAmazonSSM/1",
 	"ResourceTypeForTagging":   "ManagedInstance",
 	"RoleArn":                  "arn:aws:iam::" + Account + ":role/nobody",
+
+	// What EC2 requires though its model does not say so.
+	"DeleteKeyPairRequest":            map[string]any{"KeyName": "nothing"},
+	"IamInstanceProfileSpecification": map[string]any{"Name": "nothing"},
+	"ModifyInstanceAttributeRequest":  map[string]any{"InstanceId": "i-0123456789abcdef0", "DisableApiStop": map[string]any{"Value": false}},
+	"RunInstancesRequest":             map[string]any{"ImageId": instance.AgentImage.ID, "MinCount": 1, "MaxCount": 1, "SubnetId": "subnet-0123456789abcdef0"},
 }
 
 // policyText is a policy of a kind.

@@ -34,8 +34,8 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 			steps = append(steps, step)
 		}
 	}
-	add(turn(ctx, resource.VPCs, s.VPCs, func(id string, v *resource.VPC) outcome { return state(&v.State, why[id]) }))
-	add(turn(ctx, resource.Subnets, s.Subnets, func(id string, v *resource.Subnet) outcome { return state(&v.State, why[id]) }))
+	add(turn(ctx, resource.VPCs, s.VPCs, func(id string, v *resource.VPC) outcome { return patient(&v.State, why[id]) }))
+	add(turn(ctx, resource.Subnets, s.Subnets, func(id string, v *resource.Subnet) outcome { return patient(&v.State, why[id]) }))
 	add(turn(ctx, resource.NetworkInterfaces, s.Interfaces, func(id string, v *resource.NetworkInterface) outcome {
 		if api.Or(v.Status, "") != "pending" || why[id] != "" {
 			return stays
@@ -70,8 +70,8 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 		}
 		return out
 	}))
-	add(turn(ctx, resource.Peerings, s.Peerings, func(_ string, v *resource.Peering) outcome {
-		if v.Status == nil || api.Or(v.Status.Code, "") != ec2.VpcPeeringConnectionStateReasonCodeProvisioning {
+	add(turn(ctx, resource.Peerings, s.Peerings, func(id string, v *resource.Peering) outcome {
+		if why[id] != "" || v.Status == nil || api.Or(v.Status.Code, "") != ec2.VpcPeeringConnectionStateReasonCodeProvisioning {
 			return stays
 		}
 		v.Status = &ec2.VpcPeeringConnectionStateReason{Code: new(ec2.VpcPeeringConnectionStateReasonCodeActive), Message: new("Active")}
@@ -142,6 +142,14 @@ func state(s **string, why string) outcome {
 		return goes
 	}
 	return stays
+}
+
+// patient is state for what AWS has no failed state for: it stays pending until it is carried.
+func patient(s **string, why string) outcome {
+	if why != "" && api.Or(*s, "") == "pending" {
+		return stays
+	}
+	return state(s, why)
 }
 
 // turn finds the records of a kind that are to be turned, and gives the step that does it: on the record as it is by then. It
