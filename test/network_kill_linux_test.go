@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,9 @@ func (e *estate) kernel(t *testing.T) string {
 			if err != nil {
 				t.Fatalf("%v: %v: %s", args, err, out)
 			}
-			fmt.Fprintf(&all, "%v\n%s", args, out)
+			lines := strings.Split(string(out), "\n")
+			slices.Sort(lines) // what was made first is no difference; the name of a chain is a digest of all rules in their order
+			fmt.Fprintf(&all, "%v\n%s", args, strings.Join(lines, "\n"))
 		}
 	}
 	return all.String()
