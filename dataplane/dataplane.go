@@ -200,6 +200,7 @@ type Mount struct {
 type Status struct {
 	Failures map[string]string        `json:",omitempty"` // what is not there, by id, and why
 	Machines map[string]MachineStatus `json:",omitempty"`
+	Sockets  map[string]string        `json:",omitempty"` // by the VPC's id; another text than before says that its sockets are others, which are to be taken anew
 }
 
 // MachineStatus is how a machine is.

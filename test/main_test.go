@@ -246,7 +246,7 @@ func runServer(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // patience is how long waitfor waits.
-const patience = 25 * time.Second
+const patience = 60 * time.Second
 
 // waitFor runs a program again and again until it prints a word: waitfor WORD PROGRAM ARGS.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {

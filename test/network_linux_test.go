@@ -627,8 +627,18 @@ func (p *place) reaches(t testing.TB, to, want string) {
 	})
 }
 
-// resolve asks for the addresses of a name, at the resolver that the place asks.
-func (p *place) resolve(name string, wait time.Duration) ([]string, error) {
+// resolve asks for the addresses of a name, at the resolver that the place asks. As every client does, it asks again when a packet is lost.
+func (p *place) resolve(name string, wait time.Duration) (list []string, err error) {
+	for deadline := time.Now().Add(wait); ; {
+		list, err = p.question(name, min(wait, time.Second))
+		if outcome(err) != silent || time.Now().After(deadline) {
+			return list, err
+		}
+	}
+}
+
+// question asks once.
+func (p *place) question(name string, wait time.Duration) ([]string, error) {
 	c, err := p.dial("udp", netip.AddrPortFrom(p.dns, 53).String(), wait)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ package linux
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +54,7 @@ type Host struct {
 	o        Options
 	names    *names
 	machines *machine.Launcher
+	id       string // another one for each Host
 
 	look     sync.RWMutex // guards kernels, sockets and changed against those who only look, whom a change must not keep waiting
 	mu       sync.Mutex   // one change at a time; guards what follows
@@ -99,7 +102,7 @@ func New(o Options) (*Host, error) {
 		return nil, err
 	}
 	return &Host{
-		o: o, names: at, machines: l,
+		o: o, names: at, machines: l, id: rand.Text(),
 		kernels: map[string]*kernel{}, inodes: map[string]uint64{}, applied: map[string]*state{},
 		cables: map[cable]far{}, sockets: map[dataplane.Socket]*socket{}, changed: make(chan struct{}), released: map[string]uint64{},
 	}, nil
@@ -152,7 +155,7 @@ type work struct {
 
 // converge makes the Config that was set last true.
 func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
-	status := dataplane.Status{Failures: map[string]string{}, Machines: map[string]dataplane.MachineStatus{}}
+	status := dataplane.Status{Failures: map[string]string{}, Machines: map[string]dataplane.MachineStatus{}, Sockets: map[string]string{}}
 	p := h.think(h.launch(ctx, &status))
 	if err := ctx.Err(); err != nil {
 		return status, err
@@ -211,6 +214,9 @@ func (h *Host) converge(ctx context.Context) (dataplane.Status, error) {
 	}
 	h.plan = p
 	h.openSockets(sockets, said)
+	for at, s := range h.sockets {
+		status.Sockets[at.VPC] = h.id + " " + strconv.FormatUint(s.inode, 10)
+	}
 	h.release(p, said)
 	return status, nil
 }

@@ -182,7 +182,7 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 			n.Log.Warn("the host cannot carry something", "id", id, "why", why)
 		}
 	}
-	return errors.Join(s.set(ctx, cfg), n.settle(ctx, state, cfg, status))
+	return errors.Join(s.set(ctx, cfg, status.Sockets), n.settle(ctx, state, cfg, status))
 }
 
 // dial asks another server from an outbound Resolver endpoint.

@@ -20,10 +20,12 @@ type sockets struct {
 type answering struct {
 	stop context.CancelFunc
 	done chan error // has how it ended
+	of   string     // which of the sockets with its address it is, as Status says
 }
 
-// set opens and closes sockets, so that those of a Config are open. One whose answering has ended is opened again.
-func (s *sockets) set(ctx context.Context, cfg *dataplane.Config) (err error) {
+// set opens and closes sockets, so that those of a Config are open. One whose answering has ended is opened again, and so is one
+// in whose place the host has another, which would have its share of the connections.
+func (s *sockets) set(ctx context.Context, cfg *dataplane.Config, of map[string]string) (err error) {
 	wanted := map[dataplane.Socket]bool{}
 	for _, socket := range cfg.Sockets() {
 		wanted[socket] = true
@@ -36,7 +38,7 @@ func (s *sockets) set(ctx context.Context, cfg *dataplane.Config) (err error) {
 			err = errors.Join(err, why)
 		default:
 		}
-		if ended || !wanted[socket] {
+		if ended || !wanted[socket] || a.of != of[socket.VPC] {
 			a.stop()
 			if !ended {
 				_ = <-a.done // it was told to end
@@ -46,20 +48,20 @@ func (s *sockets) set(ctx context.Context, cfg *dataplane.Config) (err error) {
 	}
 	for _, socket := range cfg.Sockets() {
 		if s.open[socket] == nil {
-			err = errors.Join(err, s.start(ctx, socket))
+			err = errors.Join(err, s.start(ctx, socket, of[socket.VPC]))
 		}
 	}
 	return err
 }
 
 // start opens a socket and answers on it.
-func (s *sockets) start(ctx context.Context, socket dataplane.Socket) error {
+func (s *sockets) start(ctx context.Context, socket dataplane.Socket, of string) error {
 	answer, err := s.answer(socket)
 	if err != nil {
 		return fmt.Errorf("the socket %s %s in %q: %w", socket.Network, socket.Address, socket.VPC, err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the turn that opened it
-	a := &answering{stop: stop, done: make(chan error, 1)}
+	a := &answering{stop: stop, done: make(chan error, 1), of: of}
 	s.open[socket] = a
 	go func() { a.done <- answer(ctx) }() // set and closeAll wait for it
 	return nil

@@ -29,7 +29,7 @@ func (v *VPNs) CreateVpnGateway(ctx context.Context, in *ec2.CreateVpnGatewayInp
 	if asn < 64512 || asn > 65534 && asn < 4200000000 || asn > 4294967294 {
 		return nil, invalid("Value (%d) for parameter amazonSideAsn is invalid. It must be in the range 64512-65534 or 4200000000-4294967294", asn) // source: guess
 	}
-	if zone := in.AvailabilityZone; zone != nil && !slices.Contains(resource.Zones(api.CallFrom(ctx).Region), *zone) {
+	if zone := in.AvailabilityZone; api.Or(zone, "") != "" && !slices.Contains(resource.Zones(api.CallFrom(ctx).Region), *zone) {
 		return nil, invalid("Invalid availability zone: [%s]", *zone) // source: aws
 	}
 	id := resource.VpnGateways.NewID()
