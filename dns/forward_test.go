@@ -82,7 +82,7 @@ func dead(t *testing.T) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pc.Close()
+	defer func() { _ = pc.Close() }() // nothing was sent
 	return netip.MustParseAddrPort(pc.LocalAddr().String())
 }
 

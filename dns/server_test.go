@@ -61,7 +61,7 @@ func serve(t testing.TB, s *Server, vpc string) (address string) {
 }
 
 // started is a server of the tests' world, and where it answers for a VPC.
-func started(t testing.TB, vpc string) (*Server, string) {
+func started(t testing.TB, vpc string) (*Server, string) { //nolint:unparam // it says whose answers a test is about
 	t.Helper()
 	s := New(Options{Dial: dial})
 	if err := s.Set(world()); err != nil {

@@ -121,7 +121,7 @@ output_known
 
 // fixedChains adds the chains that every table has, and those that depend on little.
 func (b *builder) fixedChains() {
-	for _, text := range strings.Split(strings.TrimSpace(fixed), "\n\n") {
+	for text := range strings.SplitSeq(strings.TrimSpace(fixed), "\n\n") {
 		lines := strings.Split(text, "\n\t")
 		b.chains = append(b.chains, chain{lines[0], lines[1:]})
 	}

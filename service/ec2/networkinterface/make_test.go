@@ -28,7 +28,7 @@ const (
 type lan struct {
 	t    *testing.T
 	db   *store.DB
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // of the test
 	n    *networkinterface.NetworkInterfaces
 	a, b *resource.Record[resource.Subnet]
 }
@@ -78,7 +78,7 @@ func (l *lan) make(s *networkinterface.Spec) *resource.Record[resource.NetworkIn
 }
 
 // of lists an instance's interfaces.
-func (l *lan) of(id string) (ids []string) {
+func (l *lan) of(id string) (ids []string) { //nolint:unparam // it says whose they are
 	l.t.Helper()
 	l.update(func(tx *store.Tx) error {
 		list, err := networkinterface.OfInstance(l.ctx, tx, vpc, id)

@@ -17,7 +17,7 @@ import (
 // network is two VPCs in one Region and one in another, with a group in each, and peerings between them.
 type network struct {
 	db       *store.DB
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of the test
 	s        *securitygroup.SecurityGroups
 	groups   map[string]string // by VPC
 	peerings map[string]*resource.Record[resource.Peering]
@@ -54,7 +54,7 @@ func newNetwork(t *testing.T) *network {
 }
 
 // peer gives a peering between two VPCs a status.
-func (n *network) peer(t *testing.T, id, from, to, status string) {
+func (n *network) peer(t *testing.T, id, from, to, status string) { //nolint:unparam // a peering has two sides
 	t.Helper()
 	r := &resource.Record[resource.Peering]{ID: id, Account: awstest.Account, Region: "us-east-1", VPC: from}
 	r.Data.VpcPeeringConnection = ec2.VpcPeeringConnection{

@@ -289,7 +289,7 @@ func peersOf(ctx context.Context, tx *store.Tx, vpc string) ([]peer, error) {
 		if a == nil || b == nil || r.Data.Status == nil {
 			continue
 		}
-		status := string(api.Or(r.Data.Status.Code, ""))
+		status := api.Or(r.Data.Status.Code, "")
 		switch vpc {
 		case api.Or(a.VpcId, ""):
 			peers = append(peers, peer{r.ID, api.Or(b.VpcId, ""), status})
@@ -456,7 +456,7 @@ func complete(ctx context.Context, tx *store.Tx, rules []*rule) error {
 		}
 		g.PeeringStatus = new("deleted")
 		if p != nil && p.Data.Status != nil {
-			g.PeeringStatus = (*string)(p.Data.Status.Code)
+			g.PeeringStatus = p.Data.Status.Code
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ package securitygroup
 
 import (
 	"context"
+	"slices"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
@@ -101,10 +102,8 @@ func Check(ctx context.Context, tx *store.Tx, vpcID string, groupIDs []string) (
 		if g.VPC != vpcID {
 			return nil, resource.Errorf("InvalidParameterValue", "You have specified two resources that belong to different networks.") // source: aws
 		}
-		for _, before := range groupIDs[:i] {
-			if before == id {
-				return nil, resource.Errorf("InvalidParameterValue", "Duplicate security group '%s'", id) // source: guess
-			}
+		if slices.Contains(groupIDs[:i], id) {
+			return nil, resource.Errorf("InvalidParameterValue", "Duplicate security group '%s'", id) // source: guess
 		}
 		list = append(list, g)
 	}
