@@ -66,15 +66,26 @@ func (l *arrivals) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		at := endpoint.Arrival{VPC: l.vpc, Local: peerOf(conn.LocalAddr()).Addr(), Table: link.Mark(conn)}
-		if found, err := l.endpoints.At(l.ctx, at); err == nil {
-			c := &arrived{conn, at, found.ID(), l}
-			l.mu.Lock()
-			l.open[c] = struct{}{}
-			l.mu.Unlock()
+		found, err := l.endpoints.At(l.ctx, at)
+		if err != nil {
+			reset(conn)
+			continue
+		}
+		c := &arrived{conn, at, found.ID(), l}
+		l.mu.Lock()
+		l.open[c] = struct{}{}
+		l.mu.Unlock()
+		if !l.over(l.ctx, c) { // asked now, because from now on it is cut
 			return c, nil
 		}
-		reset(conn)
+		_ = c.Close()
 	}
+}
+
+// over says whether the endpoint of a connection is gone.
+func (l *arrivals) over(ctx context.Context, c *arrived) bool {
+	found, ok, err := l.endpoints.Arrived(ctx, c.at.VPC, c.at.Local, c.at.Table)
+	return err == nil && (!ok || found.ID() != c.endpoint)
 }
 
 // reset ends a connection as a machine does that does not know it.
@@ -85,19 +96,18 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// cut ends the connections whose endpoint is gone, whenever something in EC2 has changed, until ctx ends. Nobody at their other
-// ends could say that they are over: no packet comes through any more.
+// cut ends the connections whose endpoint is gone, whenever something in EC2 has changed until ctx ends, and then once more: the
+// VPC may have gone with its last endpoint. Nobody at their other ends could say that they are over: no packet comes through any
+// more.
 func (l *arrivals) cut(ctx context.Context, changed *store.Subscription) {
-	for {
-		if _, err := changed.Next(ctx); err != nil {
-			return
-		}
+	for last := false; !last; {
+		_, err := changed.Next(ctx)
+		last = err != nil
 		l.mu.Lock()
 		all := slices.Collect(maps.Keys(l.open))
 		l.mu.Unlock()
 		for _, c := range all {
-			found, ok, err := l.endpoints.Arrived(ctx, c.at.VPC, c.at.Local, c.at.Table)
-			if err == nil && (!ok || found.ID() != c.endpoint) {
+			if l.over(context.WithoutCancel(ctx), c) {
 				_ = c.Close()
 			}
 		}

@@ -56,15 +56,12 @@ func New(options Options) *Server {
 	return &Server{options: options, lanes: map[lane]*traffic{}}
 }
 
-// Set makes a Config true at once, or changes nothing and says what is wrong with it.
+// Set makes a Config true at once, as far as it can, and says what is wrong with the rest.
 func (s *Server) Set(config Config) error {
 	t, err := Compile(config)
-	if err != nil {
-		return err
-	}
 	s.table.Store(t)
 	s.forget(t)
-	return nil
+	return err
 }
 
 // Lookup says what a VPC's resolver answers now.

@@ -289,11 +289,13 @@ func TestSilence(t *testing.T) {
 	if err := tcp(make([]byte, maxPacket+1)); err == nil {
 		t.Error("a frame that is too long was answered")
 	}
-	if err := s.Set(Config{Views: []View{{VPC: "vpc-2"}, {VPC: "vpc-2"}}}); err == nil {
-		t.Error("a wrong Config was taken")
+	wrong := world()
+	wrong.Views[0].Zones = append(wrong.Views[0].Zones, Zone{Name: "a b."})
+	if err := s.Set(wrong); err == nil {
+		t.Error("nobody was told of a name that cannot be")
 	}
 	if in := exchanged(t, "udp", to, good); len(in.Answer) != 1 {
-		t.Errorf("after a wrong Config: %v", in)
+		t.Errorf("beside a name that cannot be: %v", in)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -54,34 +55,46 @@ type node struct {
 	star     *node  // the name * under this one, if it has records: it speaks for names that are not there
 }
 
-// Compile makes a Config ready, or says what is wrong with it.
+// Compile makes a Config ready. What cannot be answered is left out, and the error says what that is; the table is good
+// nonetheless, because one bad name must not silence all others.
 func Compile(config Config) (*Table, error) {
+	var wrong faults
 	public := make(map[string]place, len(config.Public))
 	for i := range config.Public {
-		if err := addZone(public, &config.Public[i]); err != nil {
-			return nil, fmt.Errorf("public: %w", err)
-		}
+		addZone(public, &config.Public[i], func(err error) { wrong.add("public: %w", err) })
 	}
 	t := &Table{views: make(map[string]*view, len(config.Views))}
 	for i := range config.Views {
 		in := &config.Views[i]
 		if _, twice := t.views[in.VPC]; twice || in.VPC == "" {
-			return nil, fmt.Errorf("view %q: wants one view for each VPC", in.VPC)
+			wrong.add("view %q: wants one view for each VPC", in.VPC)
+			continue
 		}
 		v := &view{vpc: in.VPC, public: public, places: make(map[string]place, len(in.Zones)+len(in.Rules)), targets: map[netip.AddrPort]struct{}{}}
 		for j := range in.Zones {
-			if err := addZone(v.places, &in.Zones[j]); err != nil {
-				return nil, fmt.Errorf("view %s: %w", in.VPC, err)
-			}
+			addZone(v.places, &in.Zones[j], func(err error) { wrong.add("view %s: %w", in.VPC, err) })
 		}
 		for j := range in.Rules {
 			if err := v.addRule(in.Rules[j]); err != nil {
-				return nil, fmt.Errorf("view %s: rule %q: %w", in.VPC, in.Rules[j].Name, err)
+				wrong.add("view %s: rule %q: %w", in.VPC, in.Rules[j].Name, err)
 			}
 		}
 		t.views[in.VPC] = v
 	}
-	return t, nil
+	return t, errors.Join(wrong...)
+}
+
+// faults are what is wrong with a Config. There may be many of a kind, and a few tell enough.
+type faults []error
+
+// mostFaults is how many faults are told.
+const mostFaults = 10
+
+// add tells one more.
+func (f *faults) add(format string, args ...any) {
+	if len(*f) < mostFaults {
+		*f = append(*f, fmt.Errorf(format, args...))
+	}
 }
 
 // addRule puts a rule at its name.
@@ -97,12 +110,14 @@ func (v *view) addRule(r Rule) error {
 		if !to.IsValid() || to.Port() == 0 {
 			return fmt.Errorf("target %q is no address and port", to)
 		}
-		v.targets[to] = struct{}{}
 	}
 	for _, from := range r.From {
 		if !from.IsValid() {
 			return errors.New("is asked from no address")
 		}
+	}
+	for _, to := range r.Targets {
+		v.targets[to] = struct{}{}
 	}
 	r.Targets, r.From = slices.Clone(r.Targets), slices.Clone(r.From)
 	p.rule = &r
@@ -111,9 +126,10 @@ func (v *view) addRule(r Rule) error {
 }
 
 // addZone puts a zone at its name; zones of one name are one.
-func addZone(places map[string]place, in *Zone) error {
+func addZone(places map[string]place, in *Zone, wrong func(error)) {
 	if !proper(in.Name) {
-		return fmt.Errorf("zone %q: is no whole name in lower case", in.Name)
+		wrong(fmt.Errorf("zone %q: is no whole name in lower case", in.Name))
+		return
 	}
 	p := places[in.Name]
 	if p.zone == nil {
@@ -122,13 +138,12 @@ func addZone(places map[string]place, in *Zone) error {
 	}
 	for i := range in.Records {
 		if err := p.zone.add(&in.Records[i]); err != nil {
-			return fmt.Errorf("zone %s: record %q: %w", in.Name, in.Records[i].Name, err)
+			wrong(fmt.Errorf("zone %s: record %q: %w", in.Name, in.Records[i].Name, err))
 		}
 	}
-	return nil
 }
 
-// add puts a record at its name.
+// add puts a record at its name, or nothing of it.
 func (z *zone) add(r *Record) error {
 	switch {
 	case !proper(r.Name):
@@ -139,41 +154,43 @@ func (z *zone) add(r *Record) error {
 		return errors.New("says nothing")
 	case r.TTL > maxTTL:
 		return errors.New("lives too long")
-	}
-	n := z.grow(r.Name)
-	if strings.HasPrefix(r.Name, "*.") && r.Name != z.name {
-		z.grow(parent(r.Name)).star = n
-	}
-	if filled := n.alias != "" || n.v4 != nil || n.v6 != nil || n.pointers != nil; !filled || r.TTL < n.ttl {
-		n.ttl = r.TTL
+	case r.Pointer != "" && !proper(r.Pointer):
+		return fmt.Errorf("pointer %q is no whole name in lower case", r.Pointer)
+	case r.Alias != "" && !proper(r.Alias):
+		return fmt.Errorf("alias %q is no whole name in lower case", r.Alias)
 	}
 	for _, a := range r.Addresses {
-		switch {
-		case a.Is4():
-			n.v4 = append(n.v4, a)
-		case a.Is6() && !a.Is4In6() && a.Zone() == "":
-			n.v6 = append(n.v6, a)
-		default:
+		if !a.Is4() && (!a.Is6() || a.Is4In6() || a.Zone() != "") {
 			return fmt.Errorf("address %q cannot be said", a)
 		}
 	}
-	if r.Pointer != "" {
-		if !proper(r.Pointer) {
-			return fmt.Errorf("pointer %q is no whole name in lower case", r.Pointer)
+	n := cmp.Or(z.nodes[r.Name], new(node))
+	plain := n.v4 != nil || n.v6 != nil || n.pointers != nil
+	switch {
+	case r.Alias != "" && n.alias != "" && n.alias != r.Alias:
+		return errors.New("has two aliases")
+	case (r.Alias != "" || n.alias != "") && (plain || len(r.Addresses) > 0 || r.Pointer != ""):
+		return errors.New("has an alias beside other records")
+	}
+	n = z.grow(r.Name)
+	if !plain && n.alias == "" || r.TTL < n.ttl {
+		n.ttl = r.TTL
+	}
+	if strings.HasPrefix(r.Name, "*.") && r.Name != z.name {
+		z.grow(parent(r.Name)).star = n
+	}
+	for _, a := range r.Addresses {
+		if a.Is4() {
+			n.v4 = append(n.v4, a)
+		} else {
+			n.v6 = append(n.v6, a)
 		}
+	}
+	if r.Pointer != "" {
 		n.pointers = append(n.pointers, r.Pointer)
 	}
 	if r.Alias != "" {
-		if !proper(r.Alias) {
-			return fmt.Errorf("alias %q is no whole name in lower case", r.Alias)
-		}
-		if n.alias != "" && n.alias != r.Alias {
-			return errors.New("has two aliases")
-		}
 		n.alias = r.Alias
-	}
-	if n.alias != "" && (n.v4 != nil || n.v6 != nil || n.pointers != nil) {
-		return errors.New("has an alias beside other records")
 	}
 	return nil
 }

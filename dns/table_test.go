@@ -180,6 +180,33 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestFaults leaves out what cannot be answered, and nothing else.
+func TestFaults(t *testing.T) {
+	here := Record{Name: "here.a.", Addresses: addrs("10.0.0.1"), TTL: 60}
+	to := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")}
+	var many []Record
+	for range 2 * mostFaults {
+		many = append(many, Record{Name: "nothing.a."})
+	}
+	table, err := Compile(Config{
+		Public: []Zone{{Name: "a..b."}, {Name: "a.", Records: append(many, here)}},
+		Views: []View{{VPC: "v", Rules: []Rule{{Name: "b c."}, {Name: "corp.", Targets: to}, {Name: "corp."}}}, {VPC: "v"}, {VPC: "w"},
+			{VPC: "x", Zones: []Zone{{Name: "a.", Records: []Record{{Name: "b."}, here, {Name: "here.a.", Alias: "there.a."}, {Name: "half.a.", Addresses: append(addrs("10.0.0.2"), netip.Addr{})}}}}}},
+	})
+	if err == nil || strings.Count(err.Error(), "\n") != mostFaults-1 {
+		t.Errorf("have %v", err)
+	}
+	for question, want := range map[string]string{"v here.a.": "NOERROR", "w here.a.": "NOERROR", "x here.a.": "NOERROR", "x half.a.": "NXDOMAIN", "v x.corp.": ""} {
+		vpc, name, _ := strings.Cut(question, " ")
+		if a := table.Lookup(vpc, name, "A"); a.Code != want {
+			t.Errorf("%s: %+v", question, a)
+		}
+	}
+	if a := table.Lookup("v", "x.corp.", "A"); a.Rule == nil || len(a.Rule.Targets) != 1 {
+		t.Errorf("the first of two rules: %+v", a)
+	}
+}
+
 // TestCompile refuses what cannot be answered, and takes what only looks odd.
 func TestCompile(t *testing.T) {
 	zone := func(r ...Record) Config { return Config{Public: []Zone{{Name: "a.", Records: r}}} }

@@ -67,8 +67,8 @@ func (r *Resolver) CreateResolverRule(ctx context.Context, in *route53resolver.C
 // label is what is between the dots of a domain's name.
 var label = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
-// mostName is the most of a domain's name.
-const mostName = 255
+// mostName is how long a domain's name may be without its last dot: with the lengths of its labels it has 255 bytes (RFC 1035, 3.1).
+const mostName = 253
 
 // domainOf reads the domain of a request, in small letters and with a dot at the end. It refuses rules that nobody can make.
 func domainOf(in *route53resolver.CreateResolverRuleInput) (string, error) {
@@ -85,7 +85,7 @@ func domainOf(in *route53resolver.CreateResolverRuleInput) (string, error) {
 		return ".", nil
 	}
 	for l := range strings.SplitSeq(name, ".") {
-		if !label.MatchString(l) || len(name) >= mostName {
+		if !label.MatchString(l) || len(name) > mostName {
 			return "", badParameter("DomainName", "The domain name '%s' is invalid", *in.DomainName) // source: guess
 		}
 	}

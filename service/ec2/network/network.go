@@ -170,9 +170,7 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 	if err != nil {
 		return err
 	}
-	if err := n.names.Set(state.Names(options)); err != nil {
-		return err
-	}
+	named := n.names.Set(state.Names(options))
 	n.mu.Lock()
 	before := n.status.Failures
 	n.current, n.status = cfg, status
@@ -182,7 +180,7 @@ func (n *Network) turn(ctx context.Context, s *sockets) error {
 			n.Log.Warn("the host cannot carry something", "id", id, "why", why)
 		}
 	}
-	return errors.Join(s.set(ctx, cfg, status.Sockets), n.settle(ctx, state, cfg, status))
+	return errors.Join(named, s.set(ctx, cfg, status.Sockets), n.settle(ctx, state, cfg, status))
 }
 
 // dial asks another server from an outbound Resolver endpoint.

@@ -39,16 +39,17 @@ func externalDomain(region string) string {
 // zone collects the records of a zone by name.
 type zone map[string]*dns.Record
 
-// add adds addresses to a name.
+// add adds addresses to a name. A name without any is not there: an endpoint may have no subnet.
 func (z zone) add(name string, list ...netip.Addr) {
 	name = whole(name)
-	r := z[name]
-	if r == nil {
-		r = &dns.Record{Name: name, TTL: ttl}
-		z[name] = r
-	}
 	for _, a := range list {
-		if a.IsValid() && !slices.Contains(r.Addresses, a) {
+		if !a.IsValid() {
+			continue
+		}
+		if z[name] == nil {
+			z[name] = &dns.Record{Name: name, TTL: ttl}
+		}
+		if r := z[name]; !slices.Contains(r.Addresses, a) {
 			r.Addresses = append(r.Addresses, a)
 		}
 	}

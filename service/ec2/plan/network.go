@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2"
@@ -515,7 +516,7 @@ func resolvers(v *resource.Record[resource.VPC], options *resource.Record[resour
 					servers = append(servers, a)
 				}
 			case "domain-name":
-				search = append(search, text)
+				search = append(search, strings.Fields(text)...) // Linux takes several for as many. source: userguide, "DHCP option set concepts"
 			}
 		}
 	}

@@ -36,6 +36,7 @@ func ZoneID(zone string) string {
 	var short strings.Builder
 	for i, part := range parts {
 		switch {
+		case part == "": // a Region of one's own may be called anything
 		case i == 0 || i == len(parts)-1:
 			short.WriteString(part)
 		case len(part) > 5 && strings.HasPrefix(part, "north"), len(part) > 5 && strings.HasPrefix(part, "south"):

@@ -291,6 +291,7 @@ func TestZoneID(t *testing.T) {
 	for zone, want := range map[string]string{
 		"us-east-1a": "use1-az1", "us-west-2c": "usw2-az3", "eu-central-1b": "euc1-az2", "ap-southeast-2a": "apse2-az1", "ap-northeast-1a": "apne1-az1", "ap-south-1a": "aps1-az1",
 		"us-gov-west-1a": "usgw1-az1", "cn-north-1a": "cnn1-az1", "me-south-1a": "mes1-az1", "sa-east-1a": "sae1-az1", "ca-west-1a": "caw1-az1", "il-central-1a": "ilc1-az1",
+		"my--own-placea": "myoplace-az1",
 	} {
 		if id := resource.ZoneID(zone); id != want {
 			t.Errorf("%s: %s, want %s", zone, id, want)

@@ -53,6 +53,9 @@ func bounds(protocol *string, from, to *int64) (ec2.SecurityGroupRule, error) {
 		return r, resource.Errorf("MissingParameter", "The request must contain the parameter ipProtocol") // source: guess
 	}
 	name := strings.ToLower(*protocol)
+	if n, err := strconv.Atoi(name); err == nil {
+		name = strconv.Itoa(n) // 06 is 6, and has ports
+	}
 	if known, ok := protocols[name]; ok {
 		name = known
 	} else if n, err := strconv.Atoi(name); err != nil || n < 0 || n > 255 {

@@ -3,6 +3,7 @@ package vpc
 import (
 	"context"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,13 +94,26 @@ const mostServers = 4
 
 // dhcpKeys are the options there are, and what values each may have. Those about IPv6 are not among them.
 var dhcpKeys = map[string]func([]string) bool{
-	"domain-name":          func(values []string) bool { return len(values) == 1 && values[0] != "" && len(values[0]) <= 255 },
+	"domain-name":          func(values []string) bool { return len(values) == 1 && domains(values[0]) },
 	"domain-name-servers":  func(values []string) bool { return len(values) <= mostServers && all(values, nameServer) },
 	"ntp-servers":          servers,
 	"netbios-name-servers": servers,
 	"netbios-node-type": func(values []string) bool {
 		return len(values) == 1 && slices.Contains([]string{"1", "2", "4", "8"}, values[0])
 	},
+}
+
+// domain is what a domain looks like in which machines can look for names.
+var domain = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?$`)
+
+// mostDomains is how many there may be. source: guess
+const mostDomains = 32
+
+// domains says whether a value is a domain, or several with spaces between them, which Linux tries one after the other. source:
+// userguide, "DHCP option set concepts"
+func domains(value string) bool {
+	names := strings.Fields(value)
+	return len(names) > 0 && len(names) <= mostDomains && len(value) <= 255 && all(names, domain.MatchString)
 }
 
 // servers says whether values are addresses of servers.

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/vennel/vennel/api/ec2"
+	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/store"
+	"github.com/vennel/vennel/store/storetest"
+)
+
+// at is a connection to an address.
+type at struct {
+	net.Conn
+	address string
+}
+
+// LocalAddr is that address.
+func (c at) LocalAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.address))
+}
+
+// TestArrivals takes connections to endpoints only, and cuts those whose endpoint goes together with the socket.
+func TestArrivals(t *testing.T) {
+	ctx, db := t.Context(), storetest.New(t)
+	vpce := &resource.Record[resource.Endpoint]{ID: "vpce-a", Account: "123456789012", Region: "us-east-1", VPC: "vpc-a", Data: resource.Endpoint{VpcEndpoint: ec2.VpcEndpoint{
+		VpcEndpointId: new("vpce-a"), VpcEndpointType: new(ec2.VpcEndpointTypeInterface), ServiceName: new("com.amazonaws.us-east-1.ssm"), State: new("available"),
+		PolicyDocument: new(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`),
+	}}}
+	eni := &resource.Record[resource.NetworkInterface]{ID: "eni-a", VPC: "vpc-a", Data: resource.NetworkInterface{
+		Holder: dataplane.Endpoint, Owner: "vpce-a", NetworkInterface: ec2.NetworkInterface{PrivateIpAddress: new("10.0.0.9")},
+	}}
+	err := db.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(resource.Endpoints.Put(ctx, tx, vpce), resource.NetworkInterfaces.Put(ctx, tx, eni))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue := &carried{conns: make(chan net.Conn, 2), done: make(chan struct{})}
+	in := &arrivals{Listener: queue, ctx: ctx, endpoints: endpoint.New(db), vpc: "vpc-a", open: map[*arrived]struct{}{}}
+	ours, theirs := net.Pipe()
+	stranger, lost := net.Pipe()
+	queue.put(at{lost, "10.0.0.8:443"})
+	queue.put(at{theirs, "10.0.0.9:443"})
+	conn, err := in.Accept()
+	if err != nil || conn.(*arrived).endpoint != "vpce-a" {
+		t.Fatalf("have %v, %v", conn, err)
+	}
+	if n, err := stranger.Read(make([]byte, 1)); err == nil {
+		t.Errorf("an address of nobody: %d bytes", n)
+	}
+	changed := db.Subscribe(resource.Topic)
+	changed.Close() // as if the socket had gone before anybody was told
+	in.cut(ctx, changed)
+	if len(in.open) != 1 {
+		t.Error("a connection to an endpoint that is there was cut")
+	}
+	if err := db.Update(ctx, func(tx *store.Tx) error { return resource.NetworkInterfaces.Delete(ctx, tx, eni) }); err != nil {
+		t.Fatal(err)
+	}
+	ended, stop := context.WithCancel(ctx)
+	stop()
+	in.cut(ended, changed)
+	if n, err := ours.Read(make([]byte, 1)); err == nil || len(in.open) != 0 {
+		t.Errorf("after the endpoint: %d bytes, %d connections", n, len(in.open))
+	}
+}
