@@ -51,7 +51,7 @@ type Network struct {
 	mu      sync.Mutex
 	hosts   []dataplane.Machine // of the sites, beside the plan's; guarded by mu
 	current *dataplane.Config   // set last; guarded by mu
-	status  dataplane.Status  // what came of it; guarded by mu
+	status  dataplane.Status    // what came of it; guarded by mu
 }
 
 // New makes a Network; Run carries it.
