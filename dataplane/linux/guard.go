@@ -94,6 +94,7 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 		f.current.Store(nil)
 		f.text = ""
 	}
+	commits := uint32(1)
 	switch {
 	case is():
 		return nil
@@ -105,7 +106,7 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 		if err != nil || revision != table.Revision() {
 			w.kernel.changes.Add(1)
 		}
-		err = f.conn.Apply(ctx, f.current.Load(), table)
+		commits, err = f.conn.Apply(ctx, f.current.Load(), table)
 	default:
 		if f.generation != 0 || !loaded(ctx, w.kernel.ns, text) {
 			w.kernel.changes.Add(1)
@@ -118,10 +119,8 @@ func (f *filter) set(ctx context.Context, w *work, table *nft.Table, text string
 		return err
 	}
 	f.current.Store(table)
-	if f.generation, err = f.conn.Generation(); err != nil {
-		return err
-	}
 	f.text = text
+	f.generation = generation + commits // and not what it is by now: somebody else may have been here meanwhile, of which there will be news
 	return nil
 }
 

@@ -26,7 +26,7 @@ import (
 
 // How long a test waits for an answer that should come, and for one that should not.
 const (
-	patience = 10 * time.Second
+	patience = 30 * time.Second
 	silence  = 400 * time.Millisecond
 )
 

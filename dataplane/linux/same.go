@@ -68,7 +68,7 @@ func sameTunnel(a, b dataplane.Tunnel) bool {
 
 // sameMachine says whether two machines are the same.
 func sameMachine(a, b dataplane.Machine) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.Site == b.Site && a.Address == b.Address && a.Boot == b.Boot && a.Stopped == b.Stopped &&
+	return a.ID == b.ID && a.Name == b.Name && a.Site == b.Site && a.Address == b.Address && a.Boot == b.Boot && a.Stopped == b.Stopped && a.Gone == b.Gone &&
 		slices.Equal(a.Init, b.Init) && slices.Equal(a.Env, b.Env) && slices.Equal(a.Mounts, b.Mounts) &&
 		slices.Equal(a.Nameservers, b.Nameservers) && slices.Equal(a.Search, b.Search) && a.Memory == b.Memory && a.Pids == b.Pids
 }

@@ -141,11 +141,8 @@ func (t *prose) add(lines []string, format string, args ...any) {
 		lines[i] = t.name(lines[i])
 	}
 	slices.Sort(lines)
-	block := t.name(fmt.Sprintf(format, args...)) + "\n"
-	for _, l := range lines {
-		block += "  " + l + "\n"
-	}
-	t.blocks = append(t.blocks, block)
+	block := append([]string{t.name(fmt.Sprintf(format, args...))}, lines...)
+	t.blocks = append(t.blocks, strings.Join(block, "\n  ")+"\n")
 }
 
 // vpc adds the blocks of a VPC.

@@ -126,7 +126,7 @@ func ownGroups() (map[string]string, error) {
 	for line := range strings.Lines(string(text)) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(part) == 3 {
-			for _, c := range strings.Split(part[1], ",") {
+			for c := range strings.SplitSeq(part[1], ",") {
 				at[c] = part[2]
 			}
 		}

@@ -78,48 +78,51 @@ const (
 
 // Apply makes the rules of the network namespace those of a table. The old one is what is there now; nil says that it is unknown.
 // When only elements differ they are changed in one transaction, otherwise everything is replaced in one. Established
-// connections go on either way.
-func (c *Conn) Apply(ctx context.Context, old, table *Table) error {
+// connections go on either way. It gives the number of transactions, by which the generation has grown, unless somebody else
+// has changed something at the same time.
+func (c *Conn) Apply(ctx context.Context, old, table *Table) (commits uint32, err error) {
 	if old != nil && old.revision == table.revision {
-		return nil
+		return 0, nil
 	}
 	var first error
 	if old != nil && old.shape == table.shape {
 		changes, few := difference(old, table)
 		if few {
 			if first = c.change(changes, old, table); first == nil {
-				return nil
+				return 1, nil
 			}
 		}
 	}
 	// An error says nothing about what is committed; the marker does.
 	if first != nil {
 		if have, ok, err := c.Read(ctx); err == nil && ok && have == table.revision {
-			return nil
+			return 1, nil
 		}
 	}
-	if err := c.load(ctx, table); err != nil {
+	commits, err = c.load(ctx, table)
+	if err != nil {
 		if have, ok, again := c.Read(ctx); again == nil && ok && have == table.revision {
-			return nil
+			return commits, nil
 		}
-		return errors.Join(first, err)
+		return commits, errors.Join(first, err)
 	}
-	return nil
+	return commits, nil
 }
 
 // load replaces the whole table in one transaction. In an unprivileged user namespace a large one does not fit into a socket's
 // buffer; then it is replaced in several, and all packets are dropped until the last.
-func (c *Conn) load(ctx context.Context, t *Table) error {
-	err := c.run(ctx, t.Text())
+func (c *Conn) load(ctx context.Context, t *Table) (commits uint32, err error) {
+	err = c.run(ctx, t.Text())
 	if err == nil || !strings.Contains(err.Error(), "Message too long") {
-		return err
+		return 1, err
 	}
 	for _, part := range t.parts(partBytes) {
 		if err := c.run(ctx, part); err != nil {
-			return err
+			return commits, err
 		}
+		commits++
 	}
-	return nil
+	return commits, nil
 }
 
 // partBytes is how long a script is whose transaction is sure to fit.

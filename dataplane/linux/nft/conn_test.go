@@ -169,10 +169,10 @@ func TestApply(t *testing.T) {
 				t.Fatalf("step %d: %v\n%s", i, err, table.Text())
 			}
 			small++
-		} else if err := c.Apply(t.Context(), old, table); err != nil {
+		} else if _, err := c.Apply(t.Context(), old, table); err != nil {
 			t.Fatalf("step %d: %v\n%s", i, err, table.Text())
 		}
-		if err := d.Apply(t.Context(), nil, table); err != nil {
+		if _, err := d.Apply(t.Context(), nil, table); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(listed(t, fresh), listed(t, ns)); diff != "" {
@@ -215,7 +215,7 @@ func TestApplyAfterDrift(t *testing.T) {
 	}
 	for name, drift := range drifts {
 		t.Run(name, func(t *testing.T) {
-			if err := c.Apply(t.Context(), nil, one); err != nil {
+			if _, err := c.Apply(t.Context(), nil, one); err != nil {
 				t.Fatal(err)
 			}
 			want(one)
@@ -231,12 +231,12 @@ func TestApplyAfterDrift(t *testing.T) {
 			if (before == after) != (name == "nothing happened") {
 				t.Errorf("the generation was %d and is %d", before, after)
 			}
-			if err := c.Apply(t.Context(), one, two); err != nil {
+			if _, err := c.Apply(t.Context(), one, two); err != nil {
 				t.Fatal(err)
 			}
 			want(two)
 			fresh := netnstest.New(t)
-			if err := open(t, fresh).Apply(t.Context(), nil, two); err != nil {
+			if _, err := open(t, fresh).Apply(t.Context(), nil, two); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(listed(t, fresh), listed(t, ns)); diff != "" {
@@ -248,7 +248,7 @@ func TestApplyAfterDrift(t *testing.T) {
 	bad := New(v, links)
 	bad.chains = append(bad.chains, chain{"x", []string{"nonsense"}})
 	bad.revision = "0"
-	err := c.Apply(t.Context(), nil, bad)
+	_, err := c.Apply(t.Context(), nil, bad)
 	if err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("a bad table: %v", err)
 	}
@@ -264,7 +264,7 @@ func TestLoadInParts(t *testing.T) {
 		v.Groups[0].Members = append(v.Groups[0].Members, netip.AddrFrom4([4]byte{10, 9, byte(i / 256), byte(i)}))
 	}
 	table := New(v, nil)
-	if err := c.Apply(t.Context(), nil, table); err != nil {
+	if _, err := c.Apply(t.Context(), nil, table); err != nil {
 		t.Fatal(err)
 	}
 	parts := table.parts(partBytes)
@@ -376,7 +376,7 @@ func BenchmarkApply(b *testing.B) {
 	for _, change := range changes {
 		b.Run(change.name, func(b *testing.B) {
 			c := open(b, netnstest.New(b))
-			if err := c.Apply(b.Context(), nil, base); err != nil {
+			if _, err := c.Apply(b.Context(), nil, base); err != nil {
 				b.Fatal(err)
 			}
 			from, to := base, change.to
@@ -395,14 +395,14 @@ func BenchmarkApply(b *testing.B) {
 	b.Run("all", func(b *testing.B) {
 		c := open(b, netnstest.New(b))
 		for b.Loop() {
-			if err := c.Apply(b.Context(), nil, base); err != nil {
+			if _, err := c.Apply(b.Context(), nil, base); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("read", func(b *testing.B) {
 		c := open(b, netnstest.New(b))
-		if err := c.Apply(b.Context(), nil, base); err != nil {
+		if _, err := c.Apply(b.Context(), nil, base); err != nil {
 			b.Fatal(err)
 		}
 		for b.Loop() {

@@ -265,7 +265,7 @@ func TestPackets(t *testing.T) {
 
 	r := newRouter(t, "10.0.1.20", "10.0.1.53", "10.0.2.53", "10.0.2.54", "10.0.0.2", "169.254.169.254")
 	c := open(t, r.ns)
-	if err := c.Apply(t.Context(), nil, table); err != nil {
+	if _, err := c.Apply(t.Context(), nil, table); err != nil {
 		t.Fatal(err)
 	}
 	one := r.cable(Device("eni-00000000000000011"), "10.0.1.10", "10.66.0.1") // the second is not its own
@@ -410,7 +410,7 @@ func TestLiveConnection(t *testing.T) {
 	r := newRouter(t)
 	c := open(t, r.ns)
 	table := New(v, nil)
-	if err := c.Apply(t.Context(), nil, table); err != nil {
+	if _, err := c.Apply(t.Context(), nil, table); err != nil {
 		t.Fatal(err)
 	}
 	one, two := r.cable(Device("eni-00000000000000011"), "10.0.1.10"), r.cable(Device("eni-21"), "10.0.1.11")
@@ -457,7 +457,7 @@ func TestLiveConnection(t *testing.T) {
 			v.Groups[0].Members = append(v.Groups[0].Members, netip.AddrFrom4([4]byte{10, 9, 0, byte(i)}))
 		}
 		next := New(v, nil)
-		if err := c.Apply(t.Context(), table, next); err != nil {
+		if _, err := c.Apply(t.Context(), table, next); err != nil {
 			t.Fatal(err)
 		}
 		table = next
@@ -490,7 +490,7 @@ func TestRefusalsAreFew(t *testing.T) {
 		Addresses: []netip.Addr{ip("10.0.1.11")}, Groups: []string{"sg-1"}})
 	table := New(v, nil)
 	r := newRouter(t, "10.0.1.20")
-	if err := open(t, r.ns).Apply(t.Context(), nil, table); err != nil {
+	if _, err := open(t, r.ns).Apply(t.Context(), nil, table); err != nil {
 		t.Fatal(err)
 	}
 	one, two := r.cable(Device("eni-00000000000000011"), "10.0.1.10"), r.cable(Device("eni-21"), "10.0.1.11")
@@ -537,7 +537,7 @@ func TestServicesAreLimited(t *testing.T) {
 	v, _ := seed()
 	v.Interfaces[0].Groups, v.ACLs[0].Ingress, v.ACLs[0].Egress = nil, nil, nil
 	r := newRouter(t, "10.0.0.2")
-	if err := open(t, r.ns).Apply(t.Context(), nil, New(v, nil)); err != nil {
+	if _, err := open(t, r.ns).Apply(t.Context(), nil, New(v, nil)); err != nil {
 		t.Fatal(err)
 	}
 	one := r.cable(Device("eni-00000000000000011"), "10.0.1.10")
@@ -630,7 +630,7 @@ func TestEstablishedIsCut(t *testing.T) {
 	r := newRouter(t, "10.0.1.20", "10.0.2.20")
 	c := open(t, r.ns)
 	table := New(config(), nil)
-	if err := c.Apply(t.Context(), nil, table); err != nil {
+	if _, err := c.Apply(t.Context(), nil, table); err != nil {
 		t.Fatal(err)
 	}
 	one, two := r.cable(Device("eni-00000000000000011"), "10.0.1.10"), r.cable(Device("eni-21"), "10.0.2.10")
@@ -679,7 +679,7 @@ func TestEstablishedIsCut(t *testing.T) {
 			v := config()
 			x.cut(v)
 			next := New(v, nil)
-			if err := c.Apply(t.Context(), table, next); err != nil {
+			if _, err := c.Apply(t.Context(), table, next); err != nil {
 				t.Fatal(err)
 			}
 			wait := 150 * time.Millisecond
@@ -689,7 +689,7 @@ func TestEstablishedIsCut(t *testing.T) {
 			if err := echo(conn, wait); (err == nil) != x.same {
 				t.Errorf("after the cut: %v", err)
 			}
-			if err := c.Apply(t.Context(), next, table); err != nil {
+			if _, err := c.Apply(t.Context(), next, table); err != nil {
 				t.Fatal(err)
 			}
 			if err := echo(conn, 5*time.Second); err != nil {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/md5" //nolint:gosec // it is AWS's fingerprint, and protects nothing
+	"crypto/md5" // AWS's fingerprint, which protects nothing
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -103,7 +103,7 @@ func rsaKey(k *rsa.PublicKey) (*publicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := md5.Sum(der) //nolint:gosec // as above
+	sum := md5.Sum(der)
 	digits := make([]string, len(sum))
 	for i, b := range sum {
 		digits[i] = fmt.Sprintf("%02x", b)

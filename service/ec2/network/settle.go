@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -192,9 +193,7 @@ func turn[T any](ctx context.Context, k *resource.Kind[T], list []*resource.Reco
 // failures are the host's reasons by id. What was made for something else, such as an endpoint's interface, makes that fail.
 func failures(s *plan.State, status dataplane.Status) map[string]string {
 	why := map[string]string{}
-	for id, text := range status.Failures {
-		why[id] = text
-	}
+	maps.Copy(why, status.Failures)
 	for _, n := range s.Interfaces {
 		if text := status.Failures[n.ID]; text != "" && n.Data.Owner != "" {
 			why[n.Data.Owner] = strings.TrimSpace(n.ID + ": " + text)

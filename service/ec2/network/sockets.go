@@ -41,7 +41,7 @@ func (s *sockets) set(ctx context.Context, cfg *dataplane.Config, of map[string]
 		if ended || !wanted[socket] || a.of != of[socket.VPC] {
 			a.stop()
 			if !ended {
-				<-a.done
+				_ = <-a.done // it was told to end
 			}
 			delete(s.open, socket)
 		}
@@ -94,7 +94,7 @@ func (s *sockets) answer(socket dataplane.Socket) (func(context.Context) error, 
 func (s *sockets) closeAll() {
 	for socket, a := range s.open {
 		a.stop()
-		<-a.done
+		_ = <-a.done // likewise
 		delete(s.open, socket)
 	}
 }
