@@ -885,7 +885,7 @@ func (e *estate) audited(t testing.TB, operation string) (list []record) {
 	return list
 }
 
-// wire is a network namespace of the host's, by the id of what it is of.
+// ip runs the ip command in a network namespace of the host's, by the id of what it is of.
 func (e *estate) ip(t testing.TB, id string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ip", append([]string{"-n", e.prefix + id}, args...)...).CombinedOutput()
