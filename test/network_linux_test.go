@@ -48,7 +48,7 @@ const (
 )
 
 // lostAfter is how long a node of an estate may be silent.
-const lostAfter = 4 * time.Second
+const lostAfter = 3 * time.Second
 
 // estate is an unprivileged control plane and the privileged daemon that carries its networks, as `vennel serve` and `vennel host`.
 type estate struct {
@@ -551,7 +551,7 @@ func (e *estate) office(resolver string) *place {
 }
 
 // How long a probe waits for what should not come.
-const silence = 600 * time.Millisecond
+const silence = 500 * time.Millisecond
 
 // What comes of a probe.
 const (
@@ -885,7 +885,7 @@ func (e *estate) audited(t testing.TB, operation string) (list []record) {
 	return list
 }
 
-// wire is a network namespace of the host's, by the id of what it is of.
+// ip runs the ip command in a network namespace of the host's, by the id of what it is of.
 func (e *estate) ip(t testing.TB, id string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ip", append([]string{"-n", e.prefix + id}, args...)...).CombinedOutput()

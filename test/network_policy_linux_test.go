@@ -13,7 +13,7 @@ import (
 	"github.com/vennel/vennel/api/ssm"
 )
 
-// statement is a policy document of statements.
+// statements is a policy document of statements.
 func statements(list ...string) string {
 	return `{"Version":"2012-10-17","Statement":[` + strings.Join(list, ",") + `]}`
 }
@@ -26,7 +26,7 @@ func (e *estate) roleARN(name string) string {
 	return "arn:aws:iam::" + e.serve.Account + ":role/" + name
 }
 
-// denial is how a call at ssm is refused by an endpoint's policy, without an explicit deny.
+// denial is the end of the message with which an endpoint's policy refuses, without an explicit deny.
 func denial(action, endpoint string) string {
 	return "because no VPC endpoint policy allows the " + action + " action: " + endpoint
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -288,22 +287,9 @@ func (g *guest) groups(t testing.TB) (ids []string) {
 
 // s8: nobody opens a connection to a node.
 func s8(t *testing.T, s *seed) {
-	s.node.must(t, `nft 'table ip watch { chain in { type filter hook input priority 0; iifname lo accept; tcp flags & (syn|ack) == syn counter name seen; meta l4proto != tcp ct state new counter name seen; }; counter seen { }; }' 2>/dev/null ||
-		nft 'add table ip watch; add counter ip watch seen; add chain ip watch in { type filter hook input priority 0; }; add rule ip watch in iifname lo accept; add rule ip watch in tcp flags & (syn|ack) == syn counter name seen'`)
-	seen := func() int {
-		f := strings.Fields(s.node.must(t, "nft list counter ip watch seen"))
-		for i, word := range f {
-			if word == "packets" {
-				n, err := strconv.Atoi(f[i+1])
-				if err != nil {
-					t.Fatal(err)
-				}
-				return n
-			}
-		}
-		t.Fatalf("no counter in %v", f)
-		return 0
-	}
+	s.node.must(t, "nft 'add table ip watch; add counter ip watch seen; add chain ip watch in { type filter hook input priority 0; }; "+
+		"add rule ip watch in iifname lo accept; add rule ip watch in tcp flags & (syn|ack) == syn counter name seen'")
+	seen := func() int { return s.node.counted(t, "seen") }
 	s.page.online(t, s.node.id)
 	s.page.runs(t, "echo quiet", "quiet", s.node.id)
 	if n := seen(); n != 0 {
@@ -317,6 +303,7 @@ func s8(t *testing.T, s *seed) {
 	}
 	s.page.forbid(t, group, port("tcp", 7000, "10.0.0.0/16"))
 	s.probe.reaches(t, "10.0.1.50:7000", silent)
+	s.node.must(t, "nft delete table ip watch")
 }
 
 // s9: the group of a node has no ingress rules, and nothing that a node does needs one. Without egress nothing works.

@@ -77,13 +77,12 @@ func TestTerraformNetwork(t *testing.T) {
 	if got := get(); !strings.HasSuffix(got, endpoint+", statement Not") {
 		t.Errorf("before the change: %s", got)
 	}
-	action = "ssm:CreateActivation"
-	plan(2)
+	action = "ssm:CreateActivation" // of the policy
 	apply()
 	if got := get(); got != reached {
 		t.Errorf("after the change: %s", got)
 	}
-	office = "192.168.51.0/24"
+	office = "192.168.51.0/24" // of a rule
 	apply()
 	plan(0)
 	from.reaches(t, list[0]+":443", silent)
