@@ -12,20 +12,23 @@ import (
 	"strings"
 
 	"github.com/vennel/vennel/api/cloudtrail"
-	"github.com/vennel/vennel/api/ec2"
+	ec2api "github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/api/ec2messages"
 	"github.com/vennel/vennel/api/iam"
 	"github.com/vennel/vennel/api/kms"
-	"github.com/vennel/vennel/api/logs"
+	logsapi "github.com/vennel/vennel/api/logs"
 	"github.com/vennel/vennel/api/model"
-	"github.com/vennel/vennel/api/route53resolver"
+	resolverapi "github.com/vennel/vennel/api/route53resolver"
 	"github.com/vennel/vennel/api/s3"
 	ssmapi "github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/api/sts"
 	cloudtrailservice "github.com/vennel/vennel/service/cloudtrail"
+	"github.com/vennel/vennel/service/ec2"
 	ec2messagesservice "github.com/vennel/vennel/service/ec2messages"
 	iamservice "github.com/vennel/vennel/service/iam"
+	"github.com/vennel/vennel/service/logs"
+	"github.com/vennel/vennel/service/route53resolver"
 	"github.com/vennel/vennel/service/ssm"
 	ssmmessagesservice "github.com/vennel/vennel/service/ssmmessages"
 	stsservice "github.com/vennel/vennel/service/sts"
@@ -34,12 +37,12 @@ import (
 // servers are the services by name.
 var servers = map[string]any{
 	"cloudtrail":      &cloudtrailservice.Trail{},
-	"ec2":             &ec2.Unimplemented{},
+	"ec2":             &ec2.Service{},
 	"ec2messages":     &ec2messagesservice.Messages{},
 	"iam":             &iamservice.IAM{},
 	"kms":             &kms.Unimplemented{},
-	"logs":            &logs.Unimplemented{},
-	"route53resolver": &route53resolver.Unimplemented{},
+	"logs":            &logs.Logs{},
+	"route53resolver": &route53resolver.Resolver{},
 	"s3":              &s3.Unimplemented{},
 	"ssm":             &ssm.Service{},
 	"ssmmessages":     &ssmmessagesservice.Messages{},
@@ -49,8 +52,11 @@ var servers = map[string]any{
 // Every server is a complete one, or this does not compile.
 var (
 	_ cloudtrail.Server  = (*cloudtrailservice.Trail)(nil)
+	_ ec2api.Server      = (*ec2.Service)(nil)
 	_ ec2messages.Server = (*ec2messagesservice.Messages)(nil)
 	_ iam.Server         = (*iamservice.IAM)(nil)
+	_ logsapi.Server     = (*logs.Logs)(nil)
+	_ resolverapi.Server = (*route53resolver.Resolver)(nil)
 	_ ssmapi.Server      = (*ssm.Service)(nil)
 	_ ssmmessages.Server = (*ssmmessagesservice.Messages)(nil)
 	_ sts.Server         = (*stsservice.STS)(nil)
