@@ -115,6 +115,9 @@ func (s *seeder) make(ctx context.Context, official bool) (*Seed, error) {
 		permission("tcp", 443, seedVPC.String(), office)); err != nil {
 		return nil, err
 	}
+	if err := s.office(ctx, seed); err != nil { // first: its resolver's addresses are those that the office's machine asks
+		return nil, err
+	}
 	for _, service := range seedServices {
 		out, err := call[ec2.CreateVpcEndpointOutput](ctx, s, "ec2", "CreateVpcEndpoint", &ec2.CreateVpcEndpointInput{
 			VpcId: seed.VPC, VpcEndpointType: new(ec2.VpcEndpointTypeInterface), ServiceName: new("com.amazonaws." + s.ready.Region + "." + service),
@@ -124,9 +127,6 @@ func (s *seeder) make(ctx context.Context, official bool) (*Seed, error) {
 			return nil, err
 		}
 		seed.Endpoints[service] = *out.VpcEndpoint.VpcEndpointId
-	}
-	if err := s.office(ctx, seed); err != nil {
-		return nil, err
 	}
 	return seed, s.instance(ctx, seed, official)
 }
