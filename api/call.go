@@ -59,6 +59,7 @@ type Endpoint interface {
 	AccountID() string // whose it is
 	Region() string    // its own and the service's
 	Service() string   // the one service behind it, by its signing name
+	Carried() bool     // a gateway has brought the call from another network, and said where it came from
 }
 
 // Decision is one authorization: may this principal do that to this resource, and why.

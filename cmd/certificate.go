@@ -3,8 +3,11 @@ package cmd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 
@@ -58,8 +61,22 @@ func (c *Certificate) Run(_ context.Context, s Streams) error {
 	return err
 }
 
+// authorityIn gives the certificates of authorities in a file, and no key that may be there, too.
+func authorityIn(file string) (found []byte, err error) {
+	text, err := os.ReadFile(file)
+	for block := (*pem.Block)(nil); err == nil && len(text) > 0; {
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if c, bad := x509.ParseCertificate(block.Bytes); block.Type == "CERTIFICATE" && bad == nil && c.IsCA {
+			found = append(found, pem.EncodeToMemory(block)...)
+		}
+	}
+	return found, err
+}
+
 // linkConfig is the TLS configuration of whoever dials a control plane.
-func linkConfig(certificate, address string) (*tls.Config, error) {
+func linkConfig(certificate string) (*tls.Config, error) {
 	if certificate == "" {
 		return nil, errors.New("--connect needs --certificate; vennel certificate writes one where the control plane is")
 	}
@@ -67,10 +84,13 @@ func linkConfig(certificate, address string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", certificate, err)
 	}
-	config, err := trust(certificate) // the authority's certificate is in it, too
+	authority, err := authorityIn(certificate)
 	if err != nil {
 		return nil, err
 	}
-	config.Certificates, config.MinVersion, config.ServerName = []tls.Certificate{pair}, tls.VersionTLS13, linkName
-	return config, nil
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("%s lacks the authority's certificate; vennel certificate writes it there, too", certificate)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS13, ServerName: linkName}, nil
 }

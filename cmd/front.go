@@ -68,7 +68,7 @@ func (l *arrivals) Accept() (net.Conn, error) {
 		at := endpoint.Arrival{VPC: l.vpc, Local: peerOf(conn.LocalAddr()).Addr(), Table: link.Mark(conn)}
 		found, err := l.endpoints.At(l.ctx, at)
 		if err != nil {
-			reset(conn)
+			link.Refuse(conn)
 			continue
 		}
 		c := &arrived{conn, at, found.ID(), l}
@@ -86,14 +86,6 @@ func (l *arrivals) Accept() (net.Conn, error) {
 func (l *arrivals) over(ctx context.Context, c *arrived) bool {
 	found, ok, err := l.endpoints.Arrived(ctx, c.at.VPC, c.at.Local, c.at.Table)
 	return err == nil && (!ok || found.ID() != c.endpoint)
-}
-
-// reset ends a connection as a machine does that does not know it.
-func reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // then Close resets it
-	}
-	_ = conn.Close()
 }
 
 // cut ends the connections whose endpoint is gone, whenever something in EC2 has changed until ctx ends, and then once more: the

@@ -2,12 +2,9 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
-	"sync"
 
-	"github.com/hashicorp/yamux"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vennel/vennel/dataplane/link"
@@ -25,81 +22,28 @@ type Gateway struct {
 // Run carries connections until it is told to stop. Those that come while the control plane cannot be reached are refused at once.
 func (c *Gateway) Run(ctx context.Context, s Streams) error {
 	log := c.logger(s.Err)
-	config, err := linkConfig(c.Certificate, c.Connect)
+	config, err := linkConfig(c.Certificate)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	way := new(way)
+	var listeners []net.Listener
 	for _, address := range c.Listen {
 		var listen net.ListenConfig
 		l, err := listen.Listen(ctx, "tcp", address)
 		if err != nil {
 			return err
 		}
-		context.AfterFunc(ctx, func() { _ = l.Close() })
+		defer func() { _ = l.Close() }() // it is closed already, but for those before one that cannot be opened
 		log.Info("listening", "address", l.Addr().String())
-		g.Go(func() error { return way.accept(ctx, l) })
+		listeners = append(listeners, l)
 	}
-	g.Go(func() error { return link.Dialled(ctx, c.Connect, config, log, way.open) })
+	gateway := link.NewGateway()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		g.Go(func() error { return gateway.Accept(ctx, l) })
+	}
+	g.Go(func() error { return link.Dialled(ctx, c.Connect, config, log, gateway.Serve) })
 	return g.Wait()
-}
-
-// mostCarried is how many connections a gateway carries at once.
-const mostCarried = 16384
-
-// way is the link that a gateway has at a time.
-type way struct {
-	mu      sync.Mutex
-	session *yamux.Session // guarded by mu; nil for none
-}
-
-// open lets connections through a link until it breaks.
-func (w *way) open(ctx context.Context, session *yamux.Session) error {
-	w.mu.Lock()
-	w.session = session
-	w.mu.Unlock()
-	select {
-	case <-ctx.Done():
-	case <-session.CloseChan():
-	}
-	w.mu.Lock()
-	w.session = nil
-	w.mu.Unlock()
-	return errors.New("the connection has ended")
-}
-
-// accept brings the connections of one listener.
-func (w *way) accept(ctx context.Context, l net.Listener) error {
-	room := make(chan struct{}, mostCarried)
-	var carried sync.WaitGroup
-	defer carried.Wait()
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		w.mu.Lock()
-		session := w.session
-		w.mu.Unlock()
-		select {
-		case room <- struct{}{}:
-		default:
-			session = nil
-		}
-		if session == nil {
-			_ = conn.Close()
-			continue
-		}
-		carried.Go(func() {
-			defer func() { <-room }()
-			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-			link.Bring(session, conn, &link.Header{From: peerOf(conn.RemoteAddr()), To: peerOf(conn.LocalAddr())})
-		})
-	}
 }
 
 // peerOf is the address of an end of a TCP connection.

@@ -30,7 +30,7 @@ type Host struct {
 	Listen      string `type:"path" placeholder:"FILE" help:"The unix socket for a control plane on this machine (default: host.sock in the folder)."`
 	Connect     string `placeholder:"HOST:PORT" help:"The links address of a control plane elsewhere, instead."`
 	Certificate string `type:"existingfile" placeholder:"FILE" help:"What vennel certificate host has written, for --connect."`
-	CA          string `name:"ca" type:"existingfile" help:"A certificate authority that machines trust, too."`
+	CA          string `name:"ca" type:"existingfile" help:"A certificate authority that machines trust, too (default: the one in --certificate)."`
 	Attached    bool   `hidden:"" help:"End when the standard input does."`
 	Leave       bool   `default:"true" negatable:"" help:"Leave everything in place when it stops, for the next start; --no-leave removes all."`
 	LogLevel
@@ -57,10 +57,14 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 	}
 	log := h.logger(s.Err)
 	options := linux.Options{Dir: h.Dir, Prefix: h.Prefix, Log: log}
-	if h.CA != "" {
-		if options.CA, err = os.ReadFile(h.CA); err != nil {
-			return err
-		}
+	switch {
+	case h.CA != "":
+		options.CA, err = os.ReadFile(h.CA)
+	case h.Certificate != "":
+		options.CA, err = authorityIn(h.Certificate)
+	}
+	if err != nil {
+		return err
 	}
 	if options.Self, err = os.Executable(); err != nil {
 		return err
@@ -90,7 +94,7 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 		g.Go(func() error { return link.ServeLocal(ctx, h.Listen, host) })
 		return g.Wait()
 	}
-	config, err := linkConfig(h.Certificate, h.Connect)
+	config, err := linkConfig(h.Certificate)
 	if err != nil {
 		return err
 	}

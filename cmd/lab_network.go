@@ -194,15 +194,11 @@ func (l *LabUp) furnish(ctx context.Context, ready Ready, server *Server, v *vie
 	if err != nil {
 		return nil, nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, nil, err
-	}
 	server.network.SetHosts([]dataplane.Machine{{
 		ID: labDesk, Name: labDesk, Site: seedOffice.ID, Address: seedDesk, Boot: 1, Nameservers: seedResolver,
 		Init:   []string{machineProgram, "boot"},
 		Env:    []string{"VENNEL_ACTIVATION_ID=" + id, "VENNEL_ACTIVATION_CODE=" + code, "VENNEL_REGION=" + ready.Region},
-		Mounts: []dataplane.Mount{{From: self, To: machineProgram}},
+		Mounts: []dataplane.Mount{{To: machineProgram}},
 	}})
 	done := v.step("Waiting until both nodes are online, the instance and the office's machine")
 	client, err := clientOf(ready, "ssm")

@@ -46,8 +46,15 @@ func (s *Serve) plan() (o plan.Options) {
 // serveLinks takes the links of hosts and gateways until ctx ends.
 func (s *Server) serveLinks(ctx context.Context, l net.Listener, web *http.Server) error {
 	gateways := &carried{conns: make(chan net.Conn), done: make(chan struct{})}
-	s.hub.Gateway = func(conn net.Conn, id string) { gateways.put(&arrived{Conn: conn, at: endpoint.Arrival{Carried: id}}) }
 	g, ctx := errgroup.WithContext(ctx)
+	s.hub.Gateway = func(conn net.Conn, id string) {
+		at := endpoint.Arrival{Carried: id}
+		if _, err := s.endpoints.At(ctx, at); err != nil {
+			_ = conn.Close() // there is nobody at that endpoint
+			return
+		}
+		gateways.put(&arrived{Conn: conn, at: at})
+	}
 	context.AfterFunc(ctx, func() { close(gateways.done) })
 	g.Go(func() error {
 		err := web.ServeTLS(gateways, "", "")

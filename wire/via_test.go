@@ -30,6 +30,7 @@ func (t behind) Region() string { return t.region }
 
 // Service is its service.
 func (t behind) Service() string { return t.service }
+func (t behind) Carried() bool   { return false }
 
 // via lets all requests of a world come through an endpoint.
 func (w *world) via(e api.Endpoint) {

@@ -3,10 +3,11 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -20,88 +21,115 @@ import (
 // The waits between attempts to reach a control plane.
 const (
 	firstWait = 500 * time.Millisecond
-	lastWait  = 30 * time.Second
+	lastWait  = 10 * time.Second
 )
 
-// Dialled keeps a link to a control plane, and serves each with serve, until ctx ends. A link that breaks is made again.
+// Dialled keeps a link to a control plane, and has serve use it, until ctx ends. A link that breaks is made again; each new reason
+// is logged once.
 func Dialled(ctx context.Context, address string, config *tls.Config, log *slog.Logger, serve func(context.Context, *yamux.Session) error) error {
-	wait := firstWait
+	wait, said := firstWait, ""
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := dialled(ctx, address, config, log, serve)
+		linked, err := dialled(ctx, address, config, log, serve)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(began) > lastWait {
-			wait = firstWait
+		if linked {
+			wait, said = firstWait, ""
 		}
-		log.Warn("the link to the control plane is broken", "address", address, "error", err, "again_in", wait.String())
+		if text := fmt.Sprint(err); text != said {
+			log.Warn("there is no link to the control plane", "address", address, "error", err)
+			said = text
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-time.After(wait/2 + rand.N(wait)): // not all at once
 		}
 		wait = min(2*wait, lastWait)
 	}
 	return nil
 }
 
-// dialled makes one link.
-func dialled(ctx context.Context, address string, config *tls.Config, log *slog.Logger, serve func(context.Context, *yamux.Session) error) error {
+// dialled makes one link, and says whether it came about.
+func dialled(ctx context.Context, address string, config *tls.Config, log *slog.Logger, serve func(context.Context, *yamux.Session) error) (bool, error) {
 	hello, cancel := context.WithTimeout(ctx, handshake)
 	defer cancel()
-	conn, err := (&tls.Dialer{Config: config}).DialContext(hello, "tcp", address)
+	var d net.Dialer
+	raw, err := d.DialContext(hello, "tcp", address)
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	session, err := yamux.Server(conn, settings(log))
+	defer func() { _ = raw.Close() }() // as a whole, whatever TLS would like to say
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(hello); err != nil {
+		return false, err
+	}
+	session, err := over(conn, log, yamux.Server)
 	if err != nil {
-		return errors.Join(err, conn.Close())
+		return false, err
+	}
+	defer func() { _ = session.Close() }()    // with its streams
+	if _, err := session.Ping(); err != nil { // the control plane has found our certificate wanting, if nothing else
+		_ = session.Close() // unless it is
+		_, reason := session.AcceptStream()
+		return false, errors.Join(reason, err)
 	}
 	log.Info("linked to the control plane", "address", address)
-	return errors.Join(serve(ctx, session), session.Close())
+	return true, serve(ctx, session)
 }
 
 // ServeHost answers a control plane's calls on a link, until it breaks.
 func ServeHost(host dataplane.Host) func(context.Context, *yamux.Session) error {
+	served, room := newDaemon(host), make(chan struct{}, mostCarried)
 	return func(ctx context.Context, session *yamux.Session) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
 		var calls sync.WaitGroup
 		defer calls.Wait()
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
+		l := &carrier{session, room}
 		for {
-			stream, err := session.AcceptStream()
+			opened, err := session.AcceptStream()
 			if err != nil {
 				return err
 			}
 			calls.Go(func() {
-				defer context.AfterFunc(ctx, func() { _ = stream.Close() })()
-				_ = serve(ctx, stream, host, func(ctx context.Context, conn net.Conn, rq *request) error { // the caller hears of it
-					return carry(ctx, session, conn, host, rq)
+				served.serve(ctx, &stream{Stream: opened}, func(ctx context.Context, conn net.Conn, rq *request) error {
+					return l.carry(ctx, conn, host, rq)
 				})
 			})
 		}
 	}
 }
 
+// carrier brings connections over a link.
+type carrier struct {
+	session *yamux.Session
+	room    chan struct{}
+}
+
 // carry answers a call with the connections or packets of a socket, for as long as its stream is open.
-func carry(ctx context.Context, session *yamux.Session, conn net.Conn, host dataplane.Host, rq *request) error {
+func (c *carrier) carry(ctx context.Context, conn net.Conn, host dataplane.Host, rq *request) error {
 	switch rq.Op {
 	case opListen:
 		l, err := host.Listener(*rq.Socket)
 		if err != nil {
 			return err
 		}
-		return accept(ctx, session, conn, l, *rq.Socket)
+		return c.listen(ctx, conn, l, rq.Listener)
 	case opPackets:
 		socket, err := host.Packets(*rq.Socket)
 		if err != nil {
 			return err
 		}
-		return exchange(conn, socket)
+		if err := writeFrame(conn, answer{}); err != nil {
+			return errors.Join(err, socket.Close())
+		}
+		exchange(conn, socket)
+		return nil
 	case opDial:
-		out, err := host.Dial(ctx, *rq.Call)
+		hurry, cancel := context.WithTimeout(ctx, openTime)
+		defer cancel()
+		out, err := host.Dial(hurry, *rq.Call)
 		if err != nil {
 			return err
 		}
@@ -109,58 +137,68 @@ func carry(ctx context.Context, session *yamux.Session, conn net.Conn, host data
 			return errors.Join(err, out.Close())
 		}
 		if rq.Call.Network == "udp" {
-			splice(&packetStream{conn}, out)
-			return nil
+			relay(conn, out)
+		} else {
+			splice(conn, out)
 		}
-		splice(conn, out)
 		return nil
 	case opSet, opFlows, opConsole: // are no sockets
 	}
 	return errors.New("there is no such socket")
 }
 
-// accept brings the connections of a listener to the control plane, each on a stream with its header.
-func accept(ctx context.Context, session *yamux.Session, conn net.Conn, l net.Listener, at dataplane.Socket) error {
-	socket, err := json.Marshal(at)
-	if err == nil {
-		err = writeFrame(conn, answer{})
-	}
-	if err != nil {
+// listen brings the connections of a listener, for as long as the call is open. When too many are there, the next ones wait at the
+// socket.
+func (c *carrier) listen(ctx context.Context, conn net.Conn, l net.Listener, number uint64) error {
+	if err := writeFrame(conn, answer{}); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	go func() { // the other side closes the stream to end the listener
-		_, _ = io.Copy(io.Discard, conn)
-		_ = l.Close()
-	}()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return nil //nolint:nilerr // the listener is closed, and the answer has been given
+	var brought sync.WaitGroup
+	defer brought.Wait()
+	open, done := whileOpen(ctx, conn)
+	defer done()
+	return accepting(open, l, func(accepted net.Conn) {
+		select {
+		case c.room <- struct{}{}:
+		case <-open.Done():
+			_ = accepted.Close()
+			return
 		}
-		go func() { // it ends with either side
-			header := Header{From: addrPort(c.RemoteAddr()), To: addrPort(c.LocalAddr()), Socket: socket, Mark: mark(c)}
-			Bring(session, c, &header)
-		}()
-		if ctx.Err() != nil {
-			return l.Close()
-		}
-	}
+		brought.Go(func() {
+			defer func() { <-c.room }()
+			header := Header{
+				From: addrPort(accepted.RemoteAddr()), To: addrPort(accepted.LocalAddr()),
+				Listener: binary.BigEndian.AppendUint64(nil, number), Mark: mark(accepted),
+			}
+			bring(ctx, c.session, accepted, &header)
+		})
+	})
 }
 
-// Bring brings a connection to the control plane with a header, and carries it until either side ends.
-func Bring(session *yamux.Session, conn net.Conn, header *Header) {
-	stream, err := session.Open()
-	if err == nil {
-		_, err = stream.Write(header.Append(nil))
-	}
+// bring brings a connection to the control plane with a header, and carries it until it ends.
+func bring(ctx context.Context, session *yamux.Session, conn net.Conn, header *Header) {
+	defer func() { _ = conn.Close() }() // it may be closed already
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	opened, err := session.OpenStream()
 	if err != nil {
-		_ = conn.Close()
-		if stream != nil {
-			_ = stream.Close()
-		}
+		Refuse(conn)
 		return
 	}
-	splice(stream, conn)
+	s := &stream{Stream: opened}
+	if _, err := s.Write(header.Append(nil)); err != nil {
+		Refuse(conn)
+		_ = s.Close()
+		return
+	}
+	splice(s, conn)
+}
+
+// Refuse resets a connection, as a machine does at whose port nobody listens.
+func Refuse(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // then Close resets it
+	}
+	_ = conn.Close()
 }
 
 // addrPort is the address of a TCP connection's end.
@@ -171,48 +209,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 	}
 	ap := tcp.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// exchange carries packets both ways until either side ends.
-func exchange(conn net.Conn, socket net.PacketConn) error {
-	if err := writeFrame(conn, answer{}); err != nil {
-		return errors.Join(err, socket.Close())
-	}
-	var out sync.WaitGroup
-	defer out.Wait()
-	out.Go(func() {
-		defer func() { _ = conn.Close() }() // ends the other direction
-		b := make([]byte, mostPacket)
-		for {
-			n, from, err := socket.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if udp, ok := from.(*net.UDPAddr); ok && writePacket(conn, udp.AddrPort(), b[:n]) != nil {
-				return
-			}
-		}
-	})
-	defer func() { _ = socket.Close() }() // ends the goroutine
-	for {
-		to, b, err := readPacket(conn)
-		if err != nil {
-			return nil //nolint:nilerr // the other side has ended, and the answer has been given
-		}
-		_, _ = socket.WriteTo(b, net.UDPAddrFromAddrPort(to)) // packets may be lost
-	}
-}
-
-// splice carries bytes both ways until either side ends. A side that only stops writing ends the connection too: streams know
-// no halves, and neither HTTP nor websockets need them.
-func splice(a, b net.Conn) {
-	var both sync.WaitGroup
-	one := func(to, from net.Conn) {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 32<<10))
-		_ = to.Close()
-		_ = from.Close()
-	}
-	both.Go(func() { one(a, b) })
-	both.Go(func() { one(b, a) })
-	both.Wait()
 }

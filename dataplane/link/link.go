@@ -4,7 +4,9 @@
 // certificate, and connections come through that one connection, each with a PROXY header (version 2) that says where it came
 // from and where it was going. Gateways, which carry an endpoint into a network that is not ours, come the same way.
 //
-// A call is a stream of its own: a frame with the request, frames with the answers, and for some the bytes after them.
+// A call is a connection or stream of its own: a frame with the request, a frame with the answer, and for some more after it. It
+// ends when either side closes it, and what it has brought about with it: a Set that nobody waits for is given up, and the
+// listeners and packet sockets that a daemon has given end with the daemon, so that they are asked for again when it is back.
 package link
 
 import (
@@ -15,6 +17,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
+	"time"
 
 	"github.com/vennel/vennel/dataplane"
 )
@@ -22,13 +26,20 @@ import (
 // mostFrame is the longest frame: the Config of a large network has a few megabytes.
 const mostFrame = 64 << 20
 
+// The bounds of calls.
+const (
+	askTime  = time.Minute      // for a request to come in whole
+	openTime = 20 * time.Second // for a socket to be opened or a connection made
+)
+
 // request is what a control plane asks of a daemon.
 type request struct {
-	Op     op
-	Config *dataplane.Config `json:",omitempty"`
-	Socket *dataplane.Socket `json:",omitempty"`
-	Call   *dataplane.Call   `json:",omitempty"`
-	ID     string            `json:",omitempty"` // of a machine
+	Op       op
+	Config   *dataplane.Config `json:",omitempty"`
+	Socket   *dataplane.Socket `json:",omitempty"`
+	Listener uint64            `json:",omitempty"` // the number of the listener for which connections are to be brought
+	Call     *dataplane.Call   `json:",omitempty"`
+	ID       string            `json:",omitempty"` // of a machine
 }
 
 // op is a method of Host.
@@ -66,17 +77,17 @@ func writeFrame(w io.Writer, v any) error {
 	return err
 }
 
-// readFrame reads a value, of as many bytes as may be expected of the other side. It reads no byte after it.
-func readFrame(r io.Reader, most uint32, v any) error {
+// readFrame reads a value, and no byte after it. Memory grows with what comes, whatever was announced.
+func readFrame(r io.Reader, v any) error {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return err
 	}
 	n := binary.BigEndian.Uint32(head[:])
-	if n > most {
+	if n > mostFrame {
 		return fmt.Errorf("a message of %d bytes is too long", n)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, int64(n))) // grows with what comes, whatever was announced
+	text, err := io.ReadAll(io.LimitReader(r, int64(n)))
 	if err == nil && len(text) < int(n) {
 		err = io.ErrUnexpectedEOF
 	}
@@ -88,41 +99,46 @@ func readFrame(r io.Reader, most uint32, v any) error {
 
 // client is the control plane's side of calls.
 type client struct {
-	// open opens the stream of a call.
+	// open opens the connection of a call.
 	open func(context.Context) (net.Conn, error)
 }
 
-// begin opens a stream, sends a request and reads the first answer. The stream ends with ctx.
-func (c *client) begin(ctx context.Context, rq request) (conn net.Conn, first answer, release func(), err error) {
+// begin opens a call, sends a request and reads the first answer, unless ctx ends before. Then the call is the caller's to close.
+func (c *client) begin(ctx context.Context, rq request) (conn net.Conn, first answer, err error) {
 	conn, err = c.open(ctx)
 	if err != nil {
-		return nil, first, nil, err
+		return nil, first, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	release = func() { stop() }
 	if err = writeFrame(conn, rq); err == nil {
-		err = readFrame(conn, mostFrame, &first)
+		err = readFrame(conn, &first)
 	}
 	if err == nil && first.Error != "" {
 		err = errors.New(first.Error)
 	}
-	if err != nil {
-		stop()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, first, nil, errors.Join(err, conn.Close())
+	if !stop() {
+		err = ctx.Err()
 	}
-	return conn, first, release, nil
+	if err != nil {
+		return nil, first, errors.Join(err, conn.Close())
+	}
+	return conn, first, nil
+}
+
+// hold asks for a socket, which stays the caller's until the call is closed.
+func (c *client) hold(rq request) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTime) //nolint:forbidigo // the interface has none
+	defer cancel()
+	conn, _, err := c.begin(ctx, rq)
+	return conn, err
 }
 
 // Set asks the daemon to make a Config true.
 func (c *client) Set(ctx context.Context, config *dataplane.Config) (dataplane.Status, error) {
-	conn, first, release, err := c.begin(ctx, request{Op: opSet, Config: config})
+	conn, first, err := c.begin(ctx, request{Op: opSet, Config: config})
 	if err != nil {
 		return dataplane.Status{}, err
 	}
-	release()
 	if first.Status == nil {
 		first.Status = new(dataplane.Status)
 	}
@@ -131,28 +147,28 @@ func (c *client) Set(ctx context.Context, config *dataplane.Config) (dataplane.S
 
 // Console asks the daemon for a machine's console.
 func (c *client) Console(ctx context.Context, id string) ([]byte, error) {
-	conn, first, release, err := c.begin(ctx, request{Op: opConsole, ID: id})
+	conn, first, err := c.begin(ctx, request{Op: opConsole, ID: id})
 	if err != nil {
 		return nil, err
 	}
-	release()
 	return first.Bytes, conn.Close()
 }
 
 // Flows reads flows until ctx ends.
 func (c *client) Flows(ctx context.Context, got func([]dataplane.Flow, int)) error {
-	conn, _, release, err := c.begin(ctx, request{Op: opFlows})
+	conn, _, err := c.begin(ctx, request{Op: opFlows})
 	if err != nil {
 		return unless(ctx, err)
 	}
-	defer release()
+	defer func() { _ = conn.Close() }() // which ends it on the other side
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	for {
 		var a answer
-		if err := readFrame(conn, mostFrame, &a); err != nil {
-			return unless(ctx, errors.Join(err, conn.Close()))
+		if err := readFrame(conn, &a); err != nil {
+			return unless(ctx, err)
 		}
 		if a.Error != "" {
-			return errors.Join(errors.New(a.Error), conn.Close())
+			return errors.New(a.Error)
 		}
 		got(a.Flows, a.Lost)
 	}
@@ -166,48 +182,151 @@ func unless(ctx context.Context, err error) error {
 	return err
 }
 
-// serve answers a call that has been opened on the daemon's side, but for those that hand over a socket, which hand does.
-func serve(ctx context.Context, conn net.Conn, host dataplane.Host, hand func(context.Context, net.Conn, *request) error) error {
-	defer func() { _ = conn.Close() }() // the call is over
-	var rq request
-	if err := readFrame(conn, mostFrame, &rq); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	switch {
-	case rq.Op == opSet && rq.Config != nil:
-		status, err := host.Set(ctx, rq.Config)
-		return writeFrame(conn, answer{Error: says(err), Status: &status})
-	case rq.Op == opConsole:
-		text, err := host.Console(ctx, rq.ID)
-		return writeFrame(conn, answer{Error: says(err), Bytes: text})
-	case rq.Op == opFlows:
-		if err := writeFrame(conn, answer{}); err != nil {
-			return err
-		}
-		go func() { // it ends when the other side closes the stream, or this one does
-			_, _ = io.Copy(io.Discard, conn)
-			cancel()
-		}()
-		return host.Flows(ctx, func(flows []dataplane.Flow, lost int) {
-			if writeFrame(conn, answer{Flows: flows, Lost: lost}) != nil {
-				cancel()
-			}
-		})
-	case rq.Op == opListen && rq.Socket != nil, rq.Op == opPackets && rq.Socket != nil, rq.Op == opDial && rq.Call != nil:
-		if err := hand(ctx, conn, &rq); err != nil {
-			return writeFrame(conn, answer{Error: says(err)})
-		}
-		return nil
-	}
-	return writeFrame(conn, answer{Error: fmt.Sprintf("there is no request %q like this", rq.Op)})
+// daemon answers calls.
+type daemon struct {
+	host dataplane.Host
+	turn chan struct{} // is held by the one Set that is being done
 }
 
-// says is an error's text; "" for none.
-func says(err error) string {
-	if err == nil {
-		return ""
+// newDaemon makes one.
+func newDaemon(host dataplane.Host) *daemon { return &daemon{host, make(chan struct{}, 1)} }
+
+// serve answers a call and closes it. Those that are about a socket are hand's.
+func (d *daemon) serve(ctx context.Context, conn net.Conn, hand func(context.Context, net.Conn, *request) error) {
+	defer func() { _ = conn.Close() }() // the call is over
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	var rq request
+	if conn.SetReadDeadline(time.Now().Add(askTime)) != nil || readFrame(conn, &rq) != nil || conn.SetReadDeadline(time.Time{}) != nil {
+		return // nobody is there, or nobody who knows how to ask
 	}
-	return err.Error()
+	var err error
+	switch {
+	case rq.Op == opSet && rq.Config != nil:
+		err = d.set(ctx, conn, rq.Config)
+	case rq.Op == opConsole:
+		err = d.console(ctx, conn, rq.ID)
+	case rq.Op == opFlows:
+		err = d.flows(ctx, conn)
+	case (rq.Op == opListen || rq.Op == opPackets) && rq.Socket != nil, rq.Op == opDial && rq.Call != nil:
+		err = hand(ctx, conn, &rq)
+	default:
+		err = fmt.Errorf("there is no request %q like this", rq.Op)
+	}
+	if err != nil {
+		_ = writeFrame(conn, answer{Error: err.Error()}) // whoever has gone does not miss it
+	}
+}
+
+// set makes a Config true, one at a time. What nobody waits for any more is not begun, and what is under way is given up.
+func (d *daemon) set(ctx context.Context, conn net.Conn, config *dataplane.Config) error {
+	ctx, done := whileOpen(ctx, conn)
+	defer done()
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-d.turn }()
+	status, err := d.host.Set(ctx, config)
+	if err != nil {
+		return writeFrame(conn, answer{Error: err.Error()})
+	}
+	return writeFrame(conn, answer{Status: &status})
+}
+
+// console gives a machine's console.
+func (d *daemon) console(ctx context.Context, conn net.Conn, id string) error {
+	text, err := d.host.Console(ctx, id)
+	if err != nil {
+		return err
+	}
+	return writeFrame(conn, answer{Bytes: text})
+}
+
+// flows gives flows until the other side has enough.
+func (d *daemon) flows(ctx context.Context, conn net.Conn) error {
+	if err := writeFrame(conn, answer{}); err != nil {
+		return err
+	}
+	ctx, done := whileOpen(ctx, conn)
+	defer done()
+	err := d.host.Flows(ctx, func(flows []dataplane.Flow, lost int) {
+		if writeFrame(conn, answer{Flows: flows, Lost: lost}) != nil {
+			_ = conn.Close() // which ends ctx
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		return writeFrame(conn, answer{Error: err.Error()})
+	}
+	return nil
+}
+
+// whileOpen gives a context that ends when the other side closes a call, on which it says nothing more. done closes this side.
+func whileOpen(ctx context.Context, conn net.Conn) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	go func() { // done waits for it
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, conn)
+		cancel()
+	}()
+	return ctx, func() {
+		_ = conn.Close()
+		<-gone
+	}
+}
+
+// lease ends something when a call is closed, by either side. Its Close waits until that is done.
+type lease struct {
+	conn net.Conn
+	gone chan struct{}
+}
+
+// newLease watches over a call.
+func newLease(conn net.Conn, end func()) *lease {
+	l := &lease{conn, make(chan struct{})}
+	go func() { // Close waits for it
+		defer close(l.gone)
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+		end()
+	}()
+	return l
+}
+
+// Close closes the call.
+func (l *lease) Close() error {
+	err := l.conn.Close()
+	<-l.gone
+	return err
+}
+
+// The wait for what is short for a moment.
+const shortage = 50 * time.Millisecond
+
+// accepting takes the connections of a listener, one by one, until ctx ends, and closes it. What is short for a moment, such as
+// descriptors, is waited for.
+func accepting(ctx context.Context, l net.Listener, take func(net.Conn)) error {
+	defer func() { _ = l.Close() }() // nobody accepts any more
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			take(conn)
+			continue
+		}
+		if ctx.Err() != nil || !passing(err) {
+			return unless(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(shortage):
+		}
+	}
+}
+
+// passing reports whether a listener may work again after an error.
+func passing(err error) bool {
+	number, ok := errors.AsType[syscall.Errno](err)
+	return ok && (number == syscall.ECONNABORTED || number == syscall.EMFILE || number == syscall.ENFILE || number == syscall.ENOBUFS || number == syscall.ENOMEM)
 }

@@ -12,10 +12,10 @@ import (
 // Header is what a PROXY header says of a connection. source: "The PROXY protocol", version 2; AWS's type of the endpoint's id
 // is as its load balancers write it
 type Header struct {
-	From, To netip.AddrPort // both IPv4, or both IPv6
-	Endpoint string         // the VPC endpoint's id; "" for none
-	Socket   []byte         // which socket of a host it came to, as JSON; of our own links
-	Mark     uint32         // the mark of the connection; of our own links
+	From, To netip.AddrPort
+	Endpoint string // the VPC endpoint's id; "" for none
+	Listener []byte // the listener of a control plane that it is for; of our own links
+	Mark     uint32 // the mark of the connection; of our own links
 }
 
 // signature begins every header.
@@ -25,23 +25,26 @@ const signature = "\r\n\r\n\x00\r\nQUIT\n"
 const (
 	typeAWS      = 0xEA
 	typeEndpoint = 0x01 // of AWS's
-	typeSocket   = 0xE0
+	typeListener = 0xE0
 	typeMark     = 0xE1
 )
 
 // mostHeader is the longest header that is read.
 const mostHeader = 2048
 
-// Append writes the header.
+// Append writes the header. Addresses of which one is IPv6 are both written as such, and one that is not known as none.
 func (h *Header) Append(b []byte) []byte {
-	family := byte(0x11) // TCP over IPv4
-	if !h.From.Addr().Is4() {
-		family = 0x21
+	from, to := h.From.Addr().Unmap(), h.To.Addr().Unmap()
+	family, addresses := byte(0x11), []byte(nil) // TCP over IPv4
+	if from.Is4() && to.Is4() {
+		addresses = append(from.AsSlice(), to.AsSlice()...)
+	} else {
+		family, addresses = 0x21, append(wide(from), wide(to)...)
 	}
 	b = append(append(b, signature...), 0x21, family) // version 2, a connection of somebody else's
 	at := len(b)
 	b = append(b, 0, 0)
-	b = append(append(b, h.From.Addr().AsSlice()...), h.To.Addr().AsSlice()...)
+	b = append(b, addresses...)
 	b = binary.BigEndian.AppendUint16(b, h.From.Port())
 	b = binary.BigEndian.AppendUint16(b, h.To.Port())
 	value := func(kind byte, text []byte) {
@@ -50,14 +53,23 @@ func (h *Header) Append(b []byte) []byte {
 	if h.Endpoint != "" {
 		value(typeAWS, append([]byte{typeEndpoint}, h.Endpoint...))
 	}
-	if len(h.Socket) > 0 {
-		value(typeSocket, h.Socket)
+	if len(h.Listener) > 0 {
+		value(typeListener, h.Listener)
 	}
 	if h.Mark != 0 {
 		value(typeMark, binary.BigEndian.AppendUint32(nil, h.Mark))
 	}
 	binary.BigEndian.PutUint16(b[at:], uint16(len(b)-at-2))
 	return b
+}
+
+// wide writes an address as one of IPv6.
+func wide(a netip.Addr) []byte {
+	if !a.IsValid() {
+		a = netip.IPv6Unspecified()
+	}
+	b := a.As16()
+	return b[:]
 }
 
 // errHeader is the error of what is no header of ours.
@@ -83,8 +95,8 @@ func ReadHeader(r io.Reader) (h Header, err error) {
 	}
 	from, _ := netip.AddrFromSlice(body[:size])
 	to, _ := netip.AddrFromSlice(body[size : 2*size])
-	h.From = netip.AddrPortFrom(from, binary.BigEndian.Uint16(body[2*size:]))
-	h.To = netip.AddrPortFrom(to, binary.BigEndian.Uint16(body[2*size+2:]))
+	h.From = netip.AddrPortFrom(from.Unmap(), binary.BigEndian.Uint16(body[2*size:]))
+	h.To = netip.AddrPortFrom(to.Unmap(), binary.BigEndian.Uint16(body[2*size+2:]))
 	for rest := body[2*size+4:]; len(rest) > 0; {
 		if len(rest) < 3 || len(rest) < 3+int(binary.BigEndian.Uint16(rest[1:])) {
 			return h, errHeader
@@ -93,8 +105,8 @@ func ReadHeader(r io.Reader) (h Header, err error) {
 		switch kind := rest[0]; {
 		case kind == typeAWS && len(text) > 1 && text[0] == typeEndpoint:
 			h.Endpoint = string(text[1:])
-		case kind == typeSocket:
-			h.Socket = bytes.Clone(text)
+		case kind == typeListener:
+			h.Listener = bytes.Clone(text)
 		case kind == typeMark && len(text) == 4:
 			h.Mark = binary.BigEndian.Uint32(text)
 		case kind == typeMark:

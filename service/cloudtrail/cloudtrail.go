@@ -121,6 +121,7 @@ const timeForm = "2006-01-02T15:04:05Z"
 type additional struct {
 	Decisions []api.Decision `json:"decisions,omitzero"`
 	TookMS    float64        `json:"tookMilliseconds"`
+	Carried   bool           `json:"sourceIPAddressSaidByGateway,omitzero"` // otherwise it is what the packets had
 }
 
 // tlsDetails says which name the client asked for.
@@ -149,6 +150,7 @@ func (t *Trail) Record(ctx context.Context, call *api.Call, o *api.Outcome) {
 	}
 	if through := call.Endpoint; through != nil {
 		e.VPCEndpointID, e.VPCEndpointAccount = through.ID(), through.AccountID()
+		e.AdditionalData.Carried = through.Carried()
 	}
 	name := ""
 	if p := call.Principal; p != nil {

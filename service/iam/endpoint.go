@@ -16,6 +16,7 @@ type EndpointSpec struct {
 	Service string `json:"s"`
 	Gateway bool   `json:"g,omitzero"`
 	Policy  string `json:"p"`
+	Carried bool   `json:"c,omitzero"` // by a gateway, into another network
 }
 
 // Endpoint is a VPC endpoint through which a request has come, with its policy of that moment.
@@ -57,6 +58,16 @@ func (e *Endpoint) Region() string { return e.spec.Region }
 
 // Service is the service behind it.
 func (e *Endpoint) Service() string { return e.spec.Service }
+
+// Carried says whether a gateway has brought the request.
+func (e *Endpoint) Carried() bool { return e.spec.Carried }
+
+// ByGateway is the endpoint for requests that a gateway brings.
+func (e *Endpoint) ByGateway() *Endpoint {
+	carried := *e
+	carried.spec.Carried = true
+	return &carried
+}
 
 // key gives the condition keys that only requests through an endpoint have. source: userguide, "AWS global condition context
 // keys"

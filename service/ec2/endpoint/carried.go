@@ -23,5 +23,5 @@ func (e *Endpoints) carried(ctx context.Context, id string) (_ api.Endpoint, ok 
 	if err != nil || w.all[id] == nil {
 		return nil, false, err
 	}
-	return w.all[id], true, nil
+	return w.all[id].ByGateway(), true, nil
 }
