@@ -123,7 +123,7 @@ func (s *stream) Read(b []byte) (int, error) {
 // await waits, when one direction has ended, until both have: the other side may close a stream that it does not read any more,
 // and yamux would let us write to it for a while.
 func (s *stream) await() {
-	_, _ = s.Stream.Read(s.head[:]) // nothing comes
+	_, _ = s.Stream.Read(make([]byte, 1)) // nothing comes
 }
 
 // whole is the error of reading a stream of which both directions have ended.
