@@ -145,7 +145,7 @@ func startMoto(t *testing.T) *target {
 }
 
 // administrator reads the keys that a server gave its administrator.
-func administrator(t *testing.T, s *server) sigv4.Credentials {
+func administrator(t testing.TB, s *server) sigv4.Credentials {
 	t.Helper()
 	c, err := cmd.ReadCredentials(s.Credentials)
 	if err != nil {

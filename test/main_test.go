@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 
 // run builds, tests and tidies up.
 func run(m *testing.M) int {
+	if program = os.Getenv("VENNEL_TEST_PROGRAM"); program != "" { // it is a test that has started itself again, in namespaces
+		return m.Run()
+	}
 	folder, err := os.MkdirTemp("", "vennel-test-*")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -126,10 +127,14 @@ func (s *stream) await() {
 	_, _ = s.Stream.Read(make([]byte, 1)) // nothing comes
 }
 
-// whole is the error of reading a stream of which both directions have ended.
+// whole is an error of yamux's as one of a connection: the end of both directions is not that of one, and what a deadline has
+// interrupted may go on, which TLS believes of the system's error alone.
 func whole(err error) error {
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
+	case errors.Is(err, yamux.ErrTimeout):
+		return os.ErrDeadlineExceeded
 	}
 	return err
 }
@@ -143,7 +148,8 @@ func (s *stream) Write(b []byte) (n int, err error) {
 	for n < len(b) && s.failed == nil {
 		size := copy(room[2:], b[n:])
 		binary.BigEndian.PutUint16(room[:], uint16(size))
-		if _, s.failed = s.Stream.Write(room[:2+size]); s.failed == nil {
+		_, err := s.Stream.Write(room[:2+size])
+		if s.failed = whole(err); err == nil {
 			n += size
 		}
 	}
