@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,13 +132,15 @@ type reader struct {
 	out      *bufio.Reader
 	replaced *strings.Replacer // the addresses in the document by those of the server
 	started  []*exec.Cmd
+	gateway  string        // an address that is free
 	ended    chan struct{} // gets an element for each of started that has ended
 }
 
 // follow runs the commands of a document. Those of the README are run in the checkout, as it says.
 func follow(t *testing.T, document string, commands []documented) {
 	home := t.TempDir()
-	r := &reader{t: t, folder: t.TempDir(), replaced: strings.NewReplacer(), ended: make(chan struct{}, 16)}
+	r := &reader{t: t, folder: t.TempDir(), gateway: freeAddress(t), ended: make(chan struct{}, 16)}
+	r.replace("127.0.0.1:4567", "127.0.0.1:0")
 	if filepath.Base(document) == "README.md" {
 		var err error
 		if r.folder, err = filepath.Abs(".."); err != nil {
@@ -178,6 +181,22 @@ func follow(t *testing.T, document string, commands []documented) {
 		}
 		r.follow(c)
 	}
+}
+
+// replace has other addresses than those in the document.
+func (r *reader) replace(addresses ...string) {
+	r.replaced = strings.NewReplacer(append(addresses, "127.0.0.1:8443", r.gateway)...)
+}
+
+// freeAddress is one where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // follow runs one command and looks at what it prints.
@@ -250,7 +269,7 @@ func (r *reader) start(text string) {
 			said, _ := os.ReadFile(log.Name())
 			r.t.Fatalf("%s: it is not ready\n%s", text, said)
 		}
-		r.replaced = strings.NewReplacer("http://127.0.0.1:4566", ready.HTTP, "https://127.0.0.1:4443", ready.HTTPS)
+		r.replace("http://127.0.0.1:4566", ready.HTTP, "https://127.0.0.1:4443", ready.HTTPS, "127.0.0.1:4567", ready.Links)
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, out)
