@@ -23,6 +23,7 @@ func TestBench(t *testing.T) {
 	b := &bench{t: t}
 	t.Run("Requests", b.requests)
 	t.Run("Fleet", b.fleet)
+	t.Run("Gateway", b.gateway)
 	b.print()
 }
 

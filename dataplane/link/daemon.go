@@ -64,7 +64,7 @@ func dialled(ctx context.Context, address string, config *tls.Config, log *slog.
 	if err := conn.HandshakeContext(hello); err != nil {
 		return false, err
 	}
-	session, err := over(conn, log, yamux.Server)
+	session, err := over(conn, log, diallerLeaves, yamux.Server)
 	if err != nil {
 		return false, err
 	}

@@ -141,11 +141,11 @@ func linked(t *testing.T) (a, b *yamux.Session, cut func()) {
 	one, other := net.Pipe()
 	log := slog.New(slog.DiscardHandler)
 	gone := &silent{Conn: one, gone: make(chan struct{})}
-	a, err := over(gone, log, yamux.Client)
+	a, err := over(gone, log, planeLingers, yamux.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err = over(other, log, yamux.Server)
+	b, err = over(other, log, diallerLeaves, yamux.Server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +267,25 @@ func TestStreamHalves(t *testing.T) {
 			t.Errorf("%d and %d streams are left", a.NumStreams(), b.NumStreams())
 		}
 		sent.Wait()
+	})
+}
+
+// TestStreamAbandoned resets a control plane's stream that a gateway has closed, on which it writes and does not read.
+func TestStreamAbandoned(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, b, _ := linked(t)
+		plane, gateway := pair(t, a, b)
+		if err := gateway.Close(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if n, err := plane.Write(make([]byte, 4*window)); err == nil {
+			t.Errorf("wrote %d bytes to nobody", n)
+		}
+		if took := time.Since(began); took > diallerLeaves {
+			t.Errorf("it took %v to hear of it", took)
+		}
+		_ = plane.Close()
 	})
 }
 

@@ -139,7 +139,7 @@ func greet(ctx context.Context, conn *tls.Conn) (string, error) {
 
 // link serves one peer until its link breaks.
 func (h *Hub) link(ctx context.Context, conn *tls.Conn, name string) error {
-	session, err := over(conn, h.log, yamux.Client)
+	session, err := over(conn, h.log, planeLingers, yamux.Client)
 	if err != nil {
 		return err
 	}

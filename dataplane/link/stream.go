@@ -21,11 +21,18 @@ const (
 	window      = 256 << 10 // bytes of a stream under way: more makes bulk delay everybody else
 	alive       = 10 * time.Second
 	patience    = 30 * time.Second // for a write to get through a link on which much is under way
-	lingering   = 5 * time.Minute  // for the other side to close what this side has closed
+)
+
+// How long a stream that this side has closed waits for the other side to close it, too; then it is reset. What a control plane has
+// sent last may be on its way to a slow client. What a daemon or gateway has closed, nobody reads any more, and a control plane that
+// still writes is to hear of it.
+const (
+	planeLingers  = 5 * time.Minute
+	diallerLeaves = 15 * time.Second
 )
 
 // over makes the streams of a connection. Either side may open some; which it was decides who numbers how.
-func over(conn net.Conn, log *slog.Logger, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error)) (*yamux.Session, error) {
+func over(conn net.Conn, log *slog.Logger, lingering time.Duration, side func(io.ReadWriteCloser, *yamux.Config) (*yamux.Session, error)) (*yamux.Session, error) {
 	c := yamux.DefaultConfig()
 	c.MaxStreamWindowSize, c.AcceptBacklog, c.StreamCloseTimeout = window, backlog, lingering
 	c.KeepAliveInterval, c.ConnectionWriteTimeout = alive, patience
