@@ -105,8 +105,8 @@ func (l *links) run(name string, args ...string) string {
 	return string(out)
 }
 
-// daemon is a program that stays.
-type daemon struct {
+// linked is a program that stays.
+type linked struct {
 	l    *links
 	args []string
 	cmd  *exec.Cmd
@@ -114,9 +114,9 @@ type daemon struct {
 }
 
 // daemon starts a program that stays until the test ends, then in good order.
-func (l *links) daemon(name string, args ...string) *daemon {
+func (l *links) daemon(name string, args ...string) *linked {
 	l.Helper()
-	d := &daemon{l: l, args: args, log: filepath.Join(l.folder, name+".log")}
+	d := &linked{l: l, args: args, log: filepath.Join(l.folder, name+".log")}
 	d.start()
 	l.Cleanup(func() {
 		if err := d.end(syscall.SIGTERM); err != nil || l.Failed() {
@@ -128,7 +128,7 @@ func (l *links) daemon(name string, args ...string) *daemon {
 }
 
 // start starts it, also again.
-func (d *daemon) start() {
+func (d *linked) start() {
 	d.l.Helper()
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -143,7 +143,7 @@ func (d *daemon) start() {
 }
 
 // end ends it with a signal.
-func (d *daemon) end(s syscall.Signal) error {
+func (d *linked) end(s syscall.Signal) error {
 	if d.cmd.ProcessState != nil {
 		return nil
 	}
@@ -322,7 +322,7 @@ func (l *links) inNode(address string) *http.Transport {
 }
 
 // gateway starts a gateway for an endpoint.
-func (l *links) gateway(endpoint, address string) *daemon {
+func (l *links) gateway(endpoint, address string) *linked {
 	l.Helper()
 	return l.daemon("gateway-"+address, "ip", "netns", "exec", "private", program, "gateway", "--listen", address+":443", "--connect", l.Links,
 		"--certificate", l.certificate("gateway", endpoint))
@@ -336,20 +336,20 @@ mount --bind "$FOLDER/hosts" /etc/hosts
 exec "$PROGRAM" agent run --state "$FOLDER/node"
 `
 
-// record is what is looked at of an audit record.
-type record struct {
+// linkRecord is what is looked at of an audit record.
+type linkRecord struct {
 	EventName, SourceIPAddress, VPCEndpointID, ErrorCode, ErrorMessage string
 	AdditionalEventData                                                struct{ SourceIPAddressSaidByGateway bool }
 }
 
 // recorded finds a record of an operation; nil when there is none.
-func (l *links) recorded(operation string, fits func(*record) bool) *record {
+func (l *links) recorded(operation string, fits func(*linkRecord) bool) *linkRecord {
 	l.Helper()
 	out := ask[cloudtrail.LookupEventsOutput](l, "cloudtrail", "LookupEvents", &cloudtrail.LookupEventsInput{
 		LookupAttributes: []cloudtrail.LookupAttribute{{AttributeKey: cloudtrail.LookupAttributeKeyEventName, AttributeValue: operation}},
 	})
 	for _, e := range out.Events {
-		r := new(record)
+		r := new(linkRecord)
 		if err := json.Unmarshal([]byte(*e.CloudTrailEvent), r); err != nil {
 			l.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func (l *links) gateways(t *testing.T, endpoints map[string]string) {
 		return inside.Call(t.Context(), "ListDocuments", &ssm.ListDocumentsInput{}, &ssm.ListDocumentsOutput{})
 	}
 	l.await("a call through the gateway", func() bool { return list() == nil })
-	through := func(r *record) bool {
+	through := func(r *linkRecord) bool {
 		return r.VPCEndpointID == endpoints["ssm"] && r.SourceIPAddress == nodeAddress && r.AdditionalEventData.SourceIPAddressSaidByGateway
 	}
 	l.await("its record", func() bool { return l.recorded("ListDocuments", through) != nil })
@@ -434,7 +434,7 @@ func (l *links) gateways(t *testing.T, endpoints map[string]string) {
 	refused("a forged header", forged)
 	ask[ec2.DeleteVpcEndpointsOutput](l, "ec2", "DeleteVpcEndpoints", &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{endpoints["ssm"]}})
 	refused("an endpoint that is deleted", l.inNode(carriedServices[0].address))
-	if l.recorded("ListDocuments", func(r *record) bool { return r.VPCEndpointID == "vpce-0fffffffffffffff0" }) != nil {
+	if l.recorded("ListDocuments", func(r *linkRecord) bool { return r.VPCEndpointID == "vpce-0fffffffffffffff0" }) != nil {
 		t.Error("somebody has come through an endpoint that there is not")
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package link_test
 
 import (
@@ -114,6 +116,14 @@ func (k *kernel) Flows(ctx context.Context, got func([]dataplane.Flow, int)) err
 	case <-time.After(50 * time.Millisecond):
 		return errors.New("the kernel has had enough")
 	}
+}
+
+// Console says whose it is.
+func (*kernel) Console(_ context.Context, id string) ([]byte, error) {
+	if id == "" {
+		return nil, errors.New("the console of nobody")
+	}
+	return []byte("the console of " + id + "\x00\xff"), nil
 }
 
 // quiet logs nothing.
@@ -408,6 +418,12 @@ func TestSockets(t *testing.T) {
 		packets(t, w, k)
 		calls(t, w)
 		flows(t, w)
+		if text, err := w.host.Console(t.Context(), "i-1"); err != nil || string(text) != "the console of i-1\x00\xff" {
+			t.Errorf("%q, %v", text, err)
+		}
+		if text, err := w.host.Console(t.Context(), ""); err == nil || err.Error() != "the console of nobody" {
+			t.Errorf("%q, %v", text, err)
+		}
 	})
 }
 
