@@ -79,10 +79,12 @@ func (e *estate) kernel(t *testing.T) string {
 	return all.String()
 }
 
-// The rounds of the test, and of one that is to find what is rare.
+// The rounds of the test, and of one that is to find what is rare. That one waits between rounds until the agent takes its control
+// channel for a good one, because its pauses grow as long as none is.
 const (
 	networkRounds = 3
-	soakRounds    = 60
+	soakRounds    = 40
+	soakPause     = 11 * time.Second
 )
 
 // TestKillNetwork kills the daemon and the control plane at any moment, while the network is being changed. Connections that the kernel
@@ -115,6 +117,9 @@ func TestKillNetwork(t *testing.T) {
 	rule := port("tcp", 8000, v.cidr)
 	allowed := false
 	for round := range rounds {
+		if rounds == soakRounds {
+			time.Sleep(soakPause)
+		}
 		what := []string{"host", "control plane", "both"}[round%3]
 		before := e.kernel(t)
 		changed := make(chan bool, 1)
