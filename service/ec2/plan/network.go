@@ -440,11 +440,6 @@ func (x *index) publics(vpc string) []dataplane.Public {
 			list = append(list, dataplane.Public{Public: resource.Addr(a.Data.PublicIp), Private: resource.Addr(a.Data.PrivateIpAddress)})
 		}
 	}
-	for _, n := range x.interfaces[vpc] {
-		if a := n.Data.Association; a != nil && a.AllocationId == nil && a.PublicIp != nil {
-			list = append(list, dataplane.Public{Public: resource.Addr(a.PublicIp), Private: resource.Addr(n.Data.PrivateIpAddress)})
-		}
-	}
 	slices.SortFunc(list, func(a, b dataplane.Public) int { return a.Public.Compare(b.Public) })
 	return list
 }
