@@ -10,10 +10,32 @@ import (
 	"github.com/vennel/vennel/api/ec2"
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/service/ec2/endpoint"
+	"github.com/vennel/vennel/service/ec2/metadata"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
 	"github.com/vennel/vennel/store/storetest"
 )
+
+// known are instances by their addresses.
+type known map[netip.Addr]string
+
+// Find gives one.
+func (k known) Find(_ string, address netip.Addr) (metadata.Instance, bool) {
+	id, ok := k[address]
+	return metadata.Instance{ID: id}, ok
+}
+
+// TestCarriedInstances tells nobody of an instance at whose address the host has another still.
+func TestCarriedInstances(t *testing.T) {
+	first, second, third := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
+	host := map[netip.Addr]string{first: "i-1", second: "i-1", third: "i-3"}
+	c := carriedInstances{known{first: "i-1", second: "i-2"}, func(_ string, a netip.Addr) string { return host[a] }}
+	for address, want := range map[netip.Addr]bool{first: true, second: false, third: false} {
+		if i, ok := c.Find("vpc-1", address); ok != want {
+			t.Errorf("%s: %v, %v", address, i.ID, ok)
+		}
+	}
+}
 
 // at is a connection to an address.
 type at struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,7 +199,10 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	told := metadata.New(metadata.Config{Instances: instances.Metadata(), Issuer: identity, Signer: signer, TokenKey: master.Derive("instance metadata tokens"), Log: cfg.Log})
+	told := metadata.New(metadata.Config{
+		Instances: carriedInstances{instances.Metadata(), func(vpc string, a netip.Addr) string { return s.network.Holder(vpc, a) }},
+		Issuer:    identity, Signer: signer, TokenKey: master.Derive("instance metadata tokens"), Log: cfg.Log,
+	})
 	s.network = network.New(network.Config{
 		DB: s.db, Host: cfg.Host, Plan: cfg.Plan, Log: cfg.Log,
 		Metadata: func(ctx context.Context, socket dataplane.Socket, l net.Listener) error {
@@ -242,6 +246,19 @@ func (s *Server) Close() (err error) {
 		err = errors.Join(err, s.db.Close())
 	}
 	return err
+}
+
+// carriedInstances knows an instance by its address when the host has it there as well: while an address moves, whoever has had it
+// must not be told the credentials of whoever will have it.
+type carriedInstances struct {
+	metadata.Instances
+	holder func(vpc string, address netip.Addr) string // the machine that has an address
+}
+
+// Find gives the instance that has a private address in a VPC.
+func (c carriedInstances) Find(vpc string, address netip.Addr) (metadata.Instance, bool) {
+	i, ok := c.Instances.Find(vpc, address)
+	return i, ok && c.holder(vpc, address.Unmap()) == i.ID
 }
 
 // credentials finds the holder of a key: a node for its own id, otherwise a user or a session.

@@ -183,7 +183,11 @@ func onlyInterface(ctx context.Context, tx *store.Tx, r *record, change func(*re
 	if len(list) != 1 {
 		return resource.Errorf("InvalidInstanceID", "There are multiple interfaces attached to instance '%s'. Please specify an interface ID for the operation instead.", r.ID)
 	}
-	return change(list[0])
+	n, err := resource.NetworkInterfaces.Get(ctx, tx, list[0].ID) // as it is kept: what was worked out is not to be
+	if err != nil {
+		return err
+	}
+	return change(n)
 }
 
 // setGroups gives the interface of an instance other groups, which the caller may use.

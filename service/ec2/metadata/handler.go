@@ -21,8 +21,8 @@ func (s *Service) Handler(vpc string) http.Handler {
 		if err == nil {
 			n, ok = s.Instances.Find(vpc, from.Addr().Unmap())
 		}
-		if !ok {
-			refuse(w, http.StatusForbidden)
+		if !ok { // it may be known in a moment
+			refuse(w, http.StatusServiceUnavailable)
 			return
 		}
 		s.serve(w, r, &n)

@@ -295,7 +295,7 @@ func TestTokens(t *testing.T) {
 			{"DELETE", http.MethodDelete, "10.0.0.7", id, nil, 405},
 			{"turned off", http.MethodGet, "10.0.0.10", id, nil, 403},
 			{"a token, turned off", http.MethodPut, "10.0.0.10", "/latest/api/token", []string{lifeHeader, "60"}, 403},
-			{"a stranger", http.MethodGet, "10.0.0.66", id, nil, 403},
+			{"a stranger", http.MethodGet, "10.0.0.66", id, nil, 503},
 		} {
 			w := ask(h, c.method, c.from, c.path, c.headers...)
 			if w.Code != c.want {
@@ -305,7 +305,7 @@ func TestTokens(t *testing.T) {
 				t.Errorf("%s: %s", c.what, w.Body)
 			}
 		}
-		if w := ask(serve(t, newWorld()).Handler("vpc-2"), http.MethodGet, "10.0.0.7", id); w.Code != http.StatusForbidden {
+		if w := ask(serve(t, newWorld()).Handler("vpc-2"), http.MethodGet, "10.0.0.7", id); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("the address in another VPC: %d", w.Code)
 		}
 		if w := ask(serve(t, newWorld()).Handler("vpc-1"), http.MethodGet, "10.0.0.9", id, tokenHeader, token); w.Code != http.StatusOK {

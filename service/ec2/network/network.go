@@ -68,6 +68,25 @@ func (n *Network) Current() (*dataplane.Config, dataplane.Status) {
 	return n.current, n.status
 }
 
+// Holder is the machine that has an address in a VPC, as the host was set to last; "" for none.
+func (n *Network) Holder(vpc string, address netip.Addr) string {
+	cfg, _ := n.Current()
+	if cfg == nil {
+		return ""
+	}
+	for i := range cfg.VPCs {
+		if cfg.VPCs[i].ID != vpc {
+			continue
+		}
+		for _, e := range cfg.VPCs[i].Interfaces {
+			if slices.Contains(e.Addresses, address) {
+				return e.Machine
+			}
+		}
+	}
+	return ""
+}
+
 // SetHosts makes these the machines of the sites.
 func (n *Network) SetHosts(hosts []dataplane.Machine) {
 	n.mu.Lock()

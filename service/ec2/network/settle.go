@@ -2,7 +2,9 @@ package network
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -55,10 +57,6 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 		return out
 	}))
 	add(turn(ctx, resource.NatGateways, s.NatGateways, func(id string, v *resource.NatGateway) outcome {
-		if api.Or(v.State, "") == "deleting" {
-			v.State = new("deleted")
-			return changes
-		}
 		out := state(&v.State, why[id])
 		if api.Or(v.State, "") == failed {
 			v.FailureCode, v.FailureMessage = new("InternalError"), new(why[id])
@@ -91,17 +89,18 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 		return out
 	}))
 	add(turn(ctx, resource.ResolverEndpoints, s.Resolvers, func(id string, v *resource.ResolverEndpoint) outcome {
-		switch api.Or(v.Status, "") {
-		case "CREATING", "UPDATING":
-			v.Status, v.StatusMessage = new("OPERATIONAL"), new("This Resolver Endpoint is operational.")
-			if text := why[id]; text != "" {
-				v.Status, v.StatusMessage = new("ACTION_NEEDED"), new(text)
-			}
-			return changes
-		case "DELETING":
-			return goes
+		status, text := "OPERATIONAL", "This Resolver Endpoint is operational."
+		if why[id] != "" {
+			status, text = "ACTION_NEEDED", why[id]
 		}
-		return stays
+		switch {
+		case api.Or(v.Status, "") == "DELETING":
+			return goes
+		case api.Or(v.Status, "") == status && api.Or(v.StatusMessage, "") == text:
+			return stays
+		}
+		v.Status, v.StatusMessage = &status, &text
+		return changes
 	}))
 	add(turn(ctx, resource.ResolverLinks, s.ResolverLinks, func(_ string, v *resource.ResolverLink) outcome {
 		switch api.Or(v.Status, "") {
@@ -114,17 +113,11 @@ func (n *Network) settle(ctx context.Context, s *plan.State, cfg *dataplane.Conf
 		return stays
 	}))
 	add(instance.Settle(ctx, s.Instances, status, now.UnixMilli(), n.Ended))
-	if len(steps) == 0 {
-		return nil
+	var errs []error
+	for _, step := range steps { // each for itself: a kind that cannot be turned does not hold up the others
+		errs = append(errs, n.DB.Update(ctx, step))
 	}
-	return n.DB.Update(ctx, func(tx *store.Tx) error {
-		for _, step := range steps {
-			if err := step(tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return errors.Join(errs...)
 }
 
 // failed is the state of what could not be carried.
@@ -153,29 +146,29 @@ func patient(s **string, why string) outcome {
 	return state(s, why)
 }
 
-// turn finds the records of a kind that are to be turned, and gives the step that does it: on the record as it is by then. It
-// gives nil when there are none.
+// turn finds the records of a kind that are to be turned, and gives the step that does it; nil when there are none. Of a record that
+// somebody has changed meanwhile, the host has not heard yet: the next turn sees to it.
 func turn[T any](ctx context.Context, k *resource.Kind[T], list []*resource.Record[T], change func(id string, data *T) outcome) func(*store.Tx) error {
-	var ids []string
+	var due []*resource.Record[T]
 	for _, r := range list {
 		data := r.Data // a copy: the plan's is not to change
 		if change(r.ID, &data) != stays {
-			ids = append(ids, r.ID)
+			due = append(due, r)
 		}
 	}
-	if len(ids) == 0 {
+	if len(due) == 0 {
 		return nil
 	}
 	return func(tx *store.Tx) error {
-		for _, id := range ids {
-			r, err := k.Get(ctx, tx, id)
+		for _, planned := range due {
+			r, err := k.Get(ctx, tx, planned.ID)
 			if err != nil {
 				return err
 			}
-			if r == nil {
+			if r == nil || !reflect.DeepEqual(r.Data, planned.Data) {
 				continue
 			}
-			switch change(id, &r.Data) {
+			switch change(r.ID, &r.Data) {
 			case changes:
 				err = k.Put(ctx, tx, r)
 			case goes:

@@ -203,21 +203,27 @@ func (x *index) gatewayPrefixes(e *resource.Record[resource.Endpoint]) []netip.P
 	return nil
 }
 
-// routes are the routes of a table, those of gateway endpoints and of VPN connections among them.
+// routes are the routes of a table, one to a destination: those to ranges come before those to prefix lists, of which the first wins,
+// gateway endpoints' among them, and both before those of VPN connections. source: userguide, "Route priority for prefix lists"
 func (x *index) routes(v *resource.Record[resource.VPC], t *resource.Record[resource.RouteTable]) []dataplane.Route {
-	list := []dataplane.Route{}
-	for _, r := range t.Data.Routes {
-		target, id := x.target(v.ID, &r)
-		if target == "" {
-			continue // local
-		}
-		destinations := []netip.Prefix{resource.Prefix(r.DestinationCidrBlock)}
-		if r.DestinationPrefixListId != nil {
-			destinations = x.prefixLists[*r.DestinationPrefixListId]
-		}
+	list, taken := []dataplane.Route{}, map[netip.Prefix]bool{}
+	add := func(target dataplane.Target, id string, destinations ...netip.Prefix) {
 		for _, d := range destinations {
-			if d.IsValid() && d.Addr().Is4() {
+			if d.IsValid() && d.Addr().Is4() && !taken[d] {
+				taken[d] = true
 				list = append(list, dataplane.Route{Destination: d, Target: target, ID: id})
+			}
+		}
+	}
+	for _, lists := range []bool{false, true} {
+		for _, r := range t.Data.Routes {
+			target, id := x.target(v.ID, &r)
+			switch {
+			case target == "", lists != (r.DestinationPrefixListId != nil): // local, or not now
+			case lists:
+				add(target, id, x.prefixLists[*r.DestinationPrefixListId]...)
+			default:
+				add(target, id, resource.Prefix(r.DestinationCidrBlock))
 			}
 		}
 	}
@@ -225,9 +231,7 @@ func (x *index) routes(v *resource.Record[resource.VPC], t *resource.Record[reso
 		if !slices.Contains(e.Data.RouteTableIds, t.ID) || gone(e.Data.State) {
 			continue
 		}
-		for _, p := range x.gatewayPrefixes(e) {
-			list = append(list, dataplane.Route{Destination: p, Target: dataplane.ToGateway, ID: e.ID})
-		}
+		add(dataplane.ToGateway, e.ID, x.gatewayPrefixes(e)...)
 	}
 	for _, g := range t.Data.PropagatingVgws {
 		for _, c := range x.VpnConnections {
@@ -235,10 +239,7 @@ func (x *index) routes(v *resource.Record[resource.VPC], t *resource.Record[reso
 				continue
 			}
 			for _, s := range c.Data.Routes {
-				d := resource.Prefix(s.DestinationCidrBlock)
-				if !slices.ContainsFunc(list, func(r dataplane.Route) bool { return r.Destination == d }) { // a static route wins
-					list = append(list, dataplane.Route{Destination: d, Target: dataplane.ToTunnel, ID: c.ID})
-				}
+				add(dataplane.ToTunnel, c.ID, resource.Prefix(s.DestinationCidrBlock))
 			}
 		}
 	}
@@ -437,11 +438,6 @@ func (x *index) publics(vpc string) []dataplane.Public {
 		n := x.enis[api.Or(a.Data.NetworkInterfaceId, "")]
 		if n != nil && n.VPC == vpc && a.Data.AssociationId != nil {
 			list = append(list, dataplane.Public{Public: resource.Addr(a.Data.PublicIp), Private: resource.Addr(a.Data.PrivateIpAddress)})
-		}
-	}
-	for _, n := range x.interfaces[vpc] {
-		if a := n.Data.Association; a != nil && a.AllocationId == nil && a.PublicIp != nil {
-			list = append(list, dataplane.Public{Public: resource.Addr(a.PublicIp), Private: resource.Addr(n.Data.PrivateIpAddress)})
 		}
 	}
 	slices.SortFunc(list, func(a, b dataplane.Public) int { return a.Public.Compare(b.Public) })
