@@ -100,7 +100,9 @@ func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := l.show(ctx, client, v, started.ready.Nodes); err != nil {
+	if err := l.show(ctx, client, v, started.ready.Nodes); ctx.Err() != nil {
+		return nil // it was told to stop meanwhile
+	} else if err != nil {
 		return err
 	}
 	v.say("%s", started.explain)
@@ -353,8 +355,8 @@ func (l *LabUp) show(ctx context.Context, client *wire.Client, v *view, nodes []
 }
 
 // until asks again and again until the answer is yes, for a while.
-func until(ctx context.Context, ask func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, labPatience)
+func until(outer context.Context, ask func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(outer, labPatience)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -365,6 +367,9 @@ func until(ctx context.Context, ask func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
+			if err := outer.Err(); err != nil {
+				return err
+			}
 			return fmt.Errorf("this took longer than %s", labPatience)
 		case <-tick.C:
 		}

@@ -147,7 +147,10 @@ func (l *LabUp) startHost(ctx context.Context, folder, dir string, log *os.File)
 	go func() { ended <- c.Wait() }() // stop waits for it
 	stop = func() error {
 		_ = hold.Close() // which tells it to end
-		return <-ended
+		if err := <-ended; err != nil {
+			return fmt.Errorf("the host daemon has ended too early, and the network is still there until a lab starts again: %w", err)
+		}
+		return nil
 	}
 	deadline := time.Now().Add(labPatience)
 	for !reached(ctx, socket) {

@@ -55,11 +55,13 @@ func (z zone) add(name string, list ...netip.Addr) {
 	}
 }
 
-// done is the zone in the order of its names.
+// done is the zone in the order of its names. A name without addresses, as that of an endpoint without subnets, has no record.
 func (z zone) done(name string) dns.Zone {
 	out := dns.Zone{Name: whole(name)}
 	for _, n := range slices.Sorted(maps.Keys(z)) {
-		out.Records = append(out.Records, *z[n])
+		if len(z[n].Addresses) > 0 {
+			out.Records = append(out.Records, *z[n])
+		}
 	}
 	return out
 }

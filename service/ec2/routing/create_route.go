@@ -127,12 +127,20 @@ func (to destination) missing(t *table) error {
 	return resource.Errorf("InvalidRoute.NotFound", "no route with %s %s in route table %s", kind, to, t.ID)
 }
 
+// services is the range in which instances have their metadata, DNS and time: no route leads these elsewhere. source: userguide,
+// "Subnet route tables"
+var services = netip.MustParsePrefix("169.254.168.0/22")
+
 // check refuses a destination that a route cannot have, and says whether it is within the VPC: it must be all of a subnet then.
 // source: userguide, "Route tables"
 func (to destination) check(ctx context.Context, tx *store.Tx, t *table) (local bool, err error) {
 	if to.list != "" {
 		_, err := findList(ctx, tx, to.list)
 		return false, err
+	}
+	if resource.Contains(services, to.cidr) {
+		// source: guess
+		return false, resource.Errorf("InvalidParameterValue", "The destination CIDR block %s is within %s, which is reserved", to, services)
 	}
 	vpc, err := resource.VPCs.Get(ctx, tx, t.VPC)
 	if err != nil || vpc == nil {
