@@ -25,6 +25,7 @@ import (
 // console block that begins with "$ " is run, in order and in one shell, and what stands below it is
 // what it must print, but for ids, times and addresses.
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	need(t, "aws", "make", "bash")
 	documents, err := filepath.Glob("../docs/*.md")
 	if err != nil {

@@ -10,7 +10,10 @@ import (
 )
 
 // TestPage follows AWS's page with the stock AWS CLI, with our agent on the instance.
-func TestPage(t *testing.T) { page(t, agentImage) }
+func TestPage(t *testing.T) {
+	t.Parallel() // it waits most of the time, as the other parallel ones do
+	page(t, agentImage)
+}
 
 // TestPageOfficial follows it with the unmodified SSM Agent, which is not ours to ship.
 func TestPageOfficial(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 // TestTerraformNetwork builds a private network with the stock provider and sees that it works, that a second plan is empty, that
 // changes reach the packets, and that nothing is left. The provider comes from where TF_PLUGIN_MIRROR says.
 func TestTerraformNetwork(t *testing.T) {
+	t.Parallel()
 	mirror := os.Getenv("TF_PLUGIN_MIRROR")
 	if _, err := exec.LookPath("terraform"); err != nil || mirror == "" { // neither is a Debian package
 		t.Skip("SKIPPED: terraform is not installed, or TF_PLUGIN_MIRROR does not name a folder with its AWS provider")

@@ -13,6 +13,7 @@ import (
 // changes it, and destroys it. The provider comes from a mirror of the registry that TF_PLUGIN_MIRROR
 // names, because tests do not reach any network.
 func TestTerraform(t *testing.T) {
+	t.Parallel()
 	mirror := os.Getenv("TF_PLUGIN_MIRROR")
 	if _, err := exec.LookPath("terraform"); err != nil || mirror == "" { // neither is a Debian package
 		t.Skip("SKIPPED: terraform is not installed, or TF_PLUGIN_MIRROR does not name a folder with its AWS provider")
