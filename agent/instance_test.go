@@ -66,7 +66,7 @@ func newMachine(t *testing.T) *machine {
 }
 
 // Find is the metadata service's.
-func (m *machine) Find(string, netip.Addr) (metadata.Instance, bool) {
+func (m *machine) Find(context.Context, string, netip.Addr) (metadata.Instance, bool) {
 	return metadata.Instance{
 		ID: instanceID, Account: "123456789012", Region: agenttest.Region, Zone: "home-lab-1a", ZoneID: "hl1-az1", Profile: "arn:aws:iam::123456789012:instance-profile/web",
 		Options: metadata.Options{TokensRequired: true},

@@ -20,7 +20,7 @@ import (
 type known map[netip.Addr]string
 
 // Find gives one.
-func (k known) Find(_ string, address netip.Addr) (metadata.Instance, bool) {
+func (k known) Find(_ context.Context, _ string, address netip.Addr) (metadata.Instance, bool) {
 	id, ok := k[address]
 	return metadata.Instance{ID: id}, ok
 }
@@ -31,7 +31,7 @@ func TestCarriedInstances(t *testing.T) {
 	host := map[netip.Addr]string{first: "i-1", second: "i-1", third: "i-3"}
 	c := carriedInstances{known{first: "i-1", second: "i-2"}, func(_ string, a netip.Addr) string { return host[a] }}
 	for address, want := range map[netip.Addr]bool{first: true, second: false, third: false} {
-		if i, ok := c.Find("vpc-1", address); ok != want {
+		if i, ok := c.Find(t.Context(), "vpc-1", address); ok != want {
 			t.Errorf("%s: %v, %v", address, i.ID, ok)
 		}
 	}

@@ -256,8 +256,8 @@ type carriedInstances struct {
 }
 
 // Find gives the instance that has a private address in a VPC.
-func (c carriedInstances) Find(vpc string, address netip.Addr) (metadata.Instance, bool) {
-	i, ok := c.Instances.Find(vpc, address)
+func (c carriedInstances) Find(ctx context.Context, vpc string, address netip.Addr) (metadata.Instance, bool) {
+	i, ok := c.Instances.Find(ctx, vpc, address)
 	return i, ok && c.holder(vpc, address.Unmap()) == i.ID
 }
 

@@ -29,7 +29,7 @@ func (s *Instances) Metadata() metadata.Instances { return told{s} }
 type told struct{ *Instances }
 
 // Find gives the instance that has an address in a VPC.
-func (t told) Find(vpc string, address netip.Addr) (metadata.Instance, bool) {
+func (t told) Find(ctx context.Context, vpc string, address netip.Addr) (metadata.Instance, bool) {
 	at := place{vpc, address.Unmap()}
 	seq := t.db.Seq(resource.Topic)
 	t.mu.Lock()
@@ -42,8 +42,8 @@ func (t told) Find(vpc string, address netip.Addr) (metadata.Instance, bool) {
 	if ok {
 		return i, true
 	}
-	err := t.db.View(context.Background(), func(tx *store.Tx) (err error) { //nolint:forbidigo // the interface has none
-		i, ok, err = find(context.Background(), tx, at) //nolint:forbidigo // likewise
+	err := t.db.View(ctx, func(tx *store.Tx) (err error) {
+		i, ok, err = find(ctx, tx, at)
 		return err
 	})
 	if err != nil || !ok {

@@ -19,7 +19,7 @@ func (s *Service) Handler(vpc string) http.Handler {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)
 		n, ok := Instance{}, false
 		if err == nil {
-			n, ok = s.Instances.Find(vpc, from.Addr().Unmap())
+			n, ok = s.Instances.Find(r.Context(), vpc, from.Addr().Unmap())
 		}
 		if !ok { // it may be known in a moment
 			refuse(w, http.StatusServiceUnavailable)

@@ -91,7 +91,7 @@ func (n *Instance) identity(delivery string) iam.Instance {
 // Instances knows who has an address.
 type Instances interface {
 	// Find gives the instance that has a private address in a VPC.
-	Find(vpc string, address netip.Addr) (Instance, bool)
+	Find(ctx context.Context, vpc string, address netip.Addr) (Instance, bool)
 }
 
 // Issuer gives the credentials of instances; iam does.

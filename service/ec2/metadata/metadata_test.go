@@ -34,7 +34,7 @@ type world struct {
 }
 
 // Find is the service's.
-func (w *world) Find(vpc string, a netip.Addr) (metadata.Instance, bool) {
+func (w *world) Find(_ context.Context, vpc string, a netip.Addr) (metadata.Instance, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, ok := w.list[a]
