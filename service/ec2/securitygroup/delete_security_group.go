@@ -36,7 +36,8 @@ func (s *SecurityGroups) DeleteSecurityGroup(ctx context.Context, in *ec2.Delete
 	return &ec2.DeleteSecurityGroupOutput{Return: new(true), GroupId: &id}, err
 }
 
-// isUsed says whether an interface has a group, or another group of its VPC refers to it. Rules of other VPCs become stale.
+// isUsed says whether an interface has a group or an endpoint gives it to its own, or another group of its VPC refers to it. Rules of
+// other VPCs become stale.
 // source: userguide, "Work with stale security group rules"
 func isUsed(ctx context.Context, tx *store.Tx, g *group) (bool, error) {
 	interfaces, err := resource.NetworkInterfaces.Of(ctx, tx, g.VPC)
@@ -45,6 +46,15 @@ func isUsed(ctx context.Context, tx *store.Tx, g *group) (bool, error) {
 	}
 	for _, n := range interfaces {
 		if slices.ContainsFunc(n.Data.Groups, func(of ec2.GroupIdentifier) bool { return api.Or(of.GroupId, "") == g.ID }) {
+			return true, nil
+		}
+	}
+	endpoints, err := resource.Endpoints.Of(ctx, tx, g.VPC)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range endpoints { // which may have no interface now
+		if api.Or(e.Data.State, "") != "deleting" && slices.ContainsFunc(e.Data.Groups, func(of ec2.SecurityGroupIdentifier) bool { return api.Or(of.GroupId, "") == g.ID }) {
 			return true, nil
 		}
 	}
