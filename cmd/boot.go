@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,13 +197,17 @@ func (b *Boot) once(first, then step) step {
 	}
 }
 
-// program starts a program and waits for its end. It is asked to end when the machine does.
-func program(argv ...string) step {
+// activationCode is the variable with the code of an activation, which only what registers has a use for.
+const activationCode = "VENNEL_ACTIVATION_CODE"
+
+// program starts a program, with more in its environment, and waits for its end. It is asked to end when the machine does.
+func program(more []string, argv ...string) step {
 	return func(ctx context.Context, s Streams) error {
 		c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		c.WaitDelay = stopTime
-		c.Env = append(os.Environ(), "HOME=/root")
+		c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, activationCode+"=") })
+		c.Env = append(append(c.Env, "HOME=/root"), more...)
 		c.Stdout, c.Stderr = s.Out, s.Err
 		return c.Run()
 	}
@@ -213,10 +218,10 @@ func (b *Boot) commands() (register, run step, err error) {
 	if b.Agent == "official" {
 		agent := filepath.Join(b.Folder, "amazon-ssm-agent")
 		// It reads the code from its arguments only; here they are seen by this machine alone.
-		return program(agent, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"), program(agent), nil
+		return program(nil, agent, "-register", "-code", b.Code, "-id", b.ID, "-region", b.Region, "-y"), program(nil, agent), nil
 	}
 	self, err := os.Executable()
 	state := filepath.Join(b.State, agentState)
-	return program(self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"),
-		program(self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"), err
+	return program([]string{activationCode + "=" + b.Code}, self, "agent", "register", "--state", state, "--id", b.ID, "--region", b.Region, "--force"),
+		program(nil, self, "agent", "run", "--state", state, "--reboot-command", "/sbin/reboot"), err
 }

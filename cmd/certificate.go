@@ -46,6 +46,9 @@ func (c *Certificate) Run(_ context.Context, s Streams) error {
 	if !names.MatchString(c.Name) {
 		return &ExitError{exitUsage, fmt.Errorf("%q is no name for a %s; it must match %s", c.Name, c.Kind, names)}
 	}
+	if _, err := os.Stat(filepath.Join(folder, caFile)); err != nil {
+		return fmt.Errorf("no server has its data in %s; name its folder with --data (%w)", folder, err)
+	}
 	ca, err := wire.OpenCA(folder)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -56,6 +57,13 @@ func (h *Host) Run(ctx context.Context, s Streams) (err error) {
 		return err
 	}
 	log := h.logger(s.Err)
+	// Two hosts with one prefix would each take the other's networks for remains. The name goes with the process, however it ends.
+	var own net.ListenConfig
+	lock, err := own.Listen(ctx, "unix", "@vennel-host-"+h.Prefix)
+	if err != nil {
+		return fmt.Errorf("another host with the prefix %s runs on this machine; choose another with --prefix (%w)", h.Prefix, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	options := linux.Options{Dir: h.Dir, Prefix: h.Prefix, Log: log}
 	switch {
 	case h.CA != "":

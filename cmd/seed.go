@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -234,20 +235,33 @@ const (
 // instance starts an instance that nobody can reach, with a role that lets its agent be managed.
 func (s *seeder) instance(ctx context.Context, seed *Seed, official bool) error {
 	_, err := call[iam.CreateRoleOutput](ctx, s, "iam", "CreateRole", &iam.CreateRoleInput{RoleName: seedRole, AssumeRolePolicyDocument: instanceTrust})
-	if err == nil {
+	if err = there(err); err == nil {
 		_, err = call[iam.AttachRolePolicyOutput](ctx, s, "iam", "AttachRolePolicy", &iam.AttachRolePolicyInput{RoleName: seedRole, PolicyArn: labPolicy})
 	}
 	if err == nil {
 		_, err = call[iam.CreateInstanceProfileOutput](ctx, s, "iam", "CreateInstanceProfile", &iam.CreateInstanceProfileInput{InstanceProfileName: seedRole})
 	}
-	if err == nil {
+	if err = there(err); err == nil {
 		_, err = call[iam.AddRoleToInstanceProfileOutput](ctx, s, "iam", "AddRoleToInstanceProfile", &iam.AddRoleToInstanceProfileInput{
 			InstanceProfileName: seedRole, RoleName: seedRole,
 		})
 	}
-	if err != nil {
+	if err = there(err); err != nil {
 		return err
 	}
+	return s.launch(ctx, seed, official)
+}
+
+// there passes over the error that something is there already: a lab that was interrupted has made it.
+func there(err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok && (e.Code == "EntityAlreadyExists" || e.Code == "LimitExceeded") {
+		return nil
+	}
+	return err
+}
+
+// launch starts the instance.
+func (s *seeder) launch(ctx context.Context, seed *Seed, official bool) error {
 	node, err := s.group(ctx, seed.VPC, seedGroup, "Nothing comes in")
 	if err != nil {
 		return err
