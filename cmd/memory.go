@@ -10,13 +10,15 @@ import (
 // small server, which has a few megabytes in use, would else collect dozens of times in each second of work.
 const spareHeap = 32 << 20
 
-// How often to look whether many nodes come or go, how many those are, after how many looks it is over, and by how much the heap may grow meanwhile before
-// garbage is collected, in per cent.
+// How often to look whether many nodes come or go, how many those are, after how many looks it is over, by how much the heap may grow meanwhile before
+// garbage is collected, in per cent, and how often to collect garbage when it is over: pools are empty after the second time, and each halves the stacks
+// that are too large.
 const (
 	lookAfter = time.Second
 	manyMoves = 20
 	calmLooks = 5
 	stormGrow = 25
+	settling  = 3
 )
 
 // keepTogether keeps together in memory what idle streams need. To open one takes ten times as much for a moment, which would lie between: of each piece of
@@ -42,7 +44,9 @@ func (s *Server) keepTogether(ctx context.Context) error {
 		case storm > 0:
 			if storm--; storm == 0 {
 				debug.SetGCPercent(usual)
-				debug.FreeOSMemory()
+				for range settling {
+					debug.FreeOSMemory()
+				}
 			}
 		}
 		last = moves

@@ -28,6 +28,10 @@ const largeLog = 256 << 20
 // keptLog is the size in bytes that the write-ahead log is cut to when it begins anew, after a restore or another large transaction.
 const keptLog = 64 << 20
 
+// readerCache is the size in KiB of the cache of each connection that only reads. It is emptied whenever something was written, so a larger one would
+// mostly be memory that is never given back.
+const readerCache = 512
+
 // sqliteEngine is a database file and its connections.
 type sqliteEngine struct {
 	db      *DB
@@ -97,7 +101,7 @@ func openSQLite(ctx context.Context, db *DB, path string) (_ engine, err error) 
 	if readers == 0 {
 		readers = 8
 	}
-	e.readers = sql.OpenDB(guarded{sqliteOpener(path, "_query_only=1"), true})
+	e.readers = sql.OpenDB(guarded{sqliteOpener(path, "_query_only=1", fmt.Sprintf("_pragma=cache_size(-%d)", readerCache)), true})
 	e.readers.SetMaxOpenConns(readers)
 	e.readers.SetMaxIdleConns(readers)
 	return e, nil
