@@ -342,7 +342,10 @@ func (e *postgresEngine) close() error {
 	if e.lock != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), afterwards) //nolint:forbidigo // closing has no context
 		defer cancel()
-		_ = e.lock.Close(ctx) // The server gives the lock up with the connection, however that ends.
+		// The server gives the lock up with the connection, however that ends, but some time after it is closed here: who opens the database next would
+		// find it locked.
+		_, _ = e.lock.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(serverLock))
+		_ = e.lock.Close(ctx)
 		e.lock = nil
 	}
 	return errors.Join(errs...)
