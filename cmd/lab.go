@@ -35,6 +35,8 @@ type LabUp struct {
 	Plain    bool   `help:"No private network: a server and nodes on this machine."`
 	Nodes    int    `default:"1" help:"How many nodes to start, with --plain."`
 	SSMAgent string `name:"ssm-agent" type:"existingdir" placeholder:"DIR" env:"VENNEL_SSM_AGENT" help:"The folder of the official SSM Agent's programs: the instance then has it."`
+
+	end context.CancelFunc // ends a lab that runs
 }
 
 // The names of what the lab makes.
@@ -60,6 +62,8 @@ type lab struct {
 
 // Run starts everything, shows it, and waits for the signal to stop.
 func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
+	ctx, l.end = context.WithCancel(ctx)
+	defer l.end()
 	v, up := newView(s.Out), l.private
 	if l.Plain {
 		up = l.plain
@@ -80,7 +84,7 @@ func (l *LabUp) Run(ctx context.Context, s Streams) (err error) {
 	defer func() {
 		if err = errors.Join(err, started.stop()); err == nil {
 			err = remove()
-		} else if ctx.Err() == nil {
+		} else {
 			err = fmt.Errorf("%w; see %s", err, log.Name())
 		}
 	}()

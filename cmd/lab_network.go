@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -85,11 +86,15 @@ func (l *LabUp) carry(ctx context.Context, folder string, log *os.File, v *view)
 	}
 	return ready, server, func() error {
 		err := endServer()
-		if v.terminal && !l.Keep {
-			v.say("Taking the network away …")
-			defer v.say(" %s\n", green("done"))
+		if l.Keep {
+			return errors.Join(err, endHost())
 		}
-		return errors.Join(err, endHost())
+		done := v.step("Taking the network away")
+		if gone := endHost(); gone != nil {
+			return errors.Join(err, gone)
+		}
+		done()
+		return err
 	}, nil
 }
 
@@ -144,19 +149,25 @@ func (l *LabUp) startHost(ctx context.Context, folder, dir string, log *os.File)
 		return nil, err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }() // stop waits for it
-	stop = func() error {
-		_ = hold.Close() // which tells it to end
-		if err := <-ended; err != nil {
-			return fmt.Errorf("the host daemon has ended too early, and the network is still there until a lab starts again: %w", err)
+	var told atomic.Bool
+	go func() { // stop waits for it
+		err := c.Wait()
+		if !told.Load() {
+			err = fmt.Errorf("the host daemon has ended (%s), and what it carried is there until a lab starts again", c.ProcessState)
+			l.end() // without it nothing that the server is asked would be done
 		}
-		return nil
+		ended <- err
+	}()
+	stop = func() error {
+		told.Store(true)
+		_ = hold.Close() // which tells it to end
+		return <-ended
 	}
 	deadline := time.Now().Add(labPatience)
 	for !reached(ctx, socket) {
 		select {
 		case err := <-ended:
-			return nil, fmt.Errorf("the host daemon has ended: %w", err)
+			return nil, err
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), stop())
 		case <-time.After(20 * time.Millisecond):

@@ -49,7 +49,9 @@ cp /var/lib/amazon/ssm/runtimeconfig/identity_config.json /var/log/amazon/ssm/am
 type neighbours struct{ instance metadata.Instance }
 
 // Find is the metadata service's.
-func (n *neighbours) Find(context.Context, string, netip.Addr) (metadata.Instance, bool) { return n.instance, true }
+func (n *neighbours) Find(context.Context, string, netip.Addr) (metadata.Instance, bool) {
+	return n.instance, true
+}
 
 // TestOfficialAgentOnInstance has the unmodified SSM Agent on an EC2 instance.
 func TestOfficialAgentOnInstance(t *testing.T) {
