@@ -167,7 +167,7 @@ func n4(t *testing.T, s *seed) {
 	}
 	s.node.reboot(t)
 	running(t, s.node)
-	s.connected(t, s.node.id)
+	s.channel(t, s.node.id, "connected")
 	before := polls()
 	s.page.runs(t, "echo channel", "channel", s.node.id)
 	if after := polls(); after != before {

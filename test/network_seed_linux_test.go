@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -783,25 +784,24 @@ func s48(t *testing.T, s *seed) {
 	s.offered(t, "ec2messages")
 	v.policy(t, v.endpoints["ssmmessages"], `{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`)
 	s.node.reboot(t)
-	running(t, s.node)
+	s.channel(t, s.node.id, "notconnected") // what ran before the reboot is gone
 	v.runs(t, "echo polled", "polled", s.node.id)
-	found := false
-	for _, r := range s.audited(t, "GetMessages") {
-		found = found || strings.HasSuffix(r.UserIdentity.ARN, s.node.id) && r.VPCEndpointID == v.endpoints["ec2messages"]
-	}
-	if !found {
-		t.Error("the node has not polled through the endpoint")
-	}
+	await(t, "a record that the node has polled through the endpoint", func() (string, bool) { // it is written once the answer is sent
+		records := s.audited(t, "GetMessages")
+		return fmt.Sprint(records), slices.ContainsFunc(records, func(r record) bool {
+			return strings.HasSuffix(r.UserIdentity.ARN, s.node.id) && r.VPCEndpointID == v.endpoints["ec2messages"]
+		})
+	})
 	v.policy(t, v.endpoints["ssmmessages"], "")
 	s.node.reboot(t)
-	s.connected(t, s.node.id)
+	s.channel(t, s.node.id, "connected")
 }
 
-// connected waits until a node has a control channel.
-func (s *seed) connected(t testing.TB, node string) {
+// channel waits until a node's control channel has a status.
+func (s *seed) channel(t testing.TB, node, status string) {
 	t.Helper()
 	await(t, "the control channel of "+node, func() (string, bool) {
 		out := do[ssm.GetConnectionStatusOutput](t, s.page.area, "ssm", "GetConnectionStatus", &ssm.GetConnectionStatusInput{Target: node})
-		return *out.Status, *out.Status == "connected"
+		return *out.Status, *out.Status == status
 	})
 }
