@@ -36,10 +36,11 @@ var mayImport = map[string][]string{
 	"internal/genapi":         {"api"},
 	"internal/gendocs":        {"internal/coverage"},
 	"internal/seal":           {"internal/durable"},
+	"internal/selfsigned":     {"internal/durable"},
 	"service/cloudtrail":      {"api", "store", "service/iam"},
 	"service/ec2":             {"api", "store", "dataplane", "dns", "service/iam", "service/ec2"},
 	"service/ec2/instance":    {"api", "store", "dataplane", "service/iam", "service/ec2", "service/ssm/fleet"},
-	"service/ec2/metadata":    {"api", "internal/durable", "service/iam"},
+	"service/ec2/metadata":    {"api", "internal/selfsigned", "service/iam"},
 	"service/ec2messages":     {"api", "service/iam", "service/ssm/fleet"},
 	"service/iam":             {"api", "store", "internal/seal", "internal/durable", "service/iam"},
 	"service/iam/actions":     {"service/iam/policy"},
@@ -58,7 +59,7 @@ var mayImport = map[string][]string{
 	"service/sts":             {"api", "store", "service/iam"},
 	"store":                   {"store"},
 	"test":                    {"*"},
-	"wire":                    {"api", "wire", "internal/durable"},
+	"wire":                    {"api", "wire", "internal/selfsigned"},
 	"wire/sigv4":              {},
 }
 

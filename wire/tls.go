@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,13 +10,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +21,7 @@ import (
 	"time"
 
 	"github.com/vennel/vennel/api"
-	"github.com/vennel/vennel/internal/durable"
+	"github.com/vennel/vennel/internal/selfsigned"
 )
 
 // The lives of certificates. A leaf is made anew when a third of its life is left.
@@ -50,14 +48,9 @@ type CA struct {
 // its key is an error: a new one in its place would be trusted by nobody.
 func OpenCA(folder string) (*CA, error) {
 	certFile, keyFile := filepath.Join(folder, "ca.pem"), filepath.Join(folder, "ca.key")
-	if _, err := os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
-		if err := makeCA(certFile, keyFile); err != nil {
-			return nil, fmt.Errorf("making the certificate authority: %w", err)
-		}
-	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := selfsigned.Open("the certificate authority", certFile, keyFile, newAuthority)
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+		return nil, err
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
@@ -69,39 +62,13 @@ func OpenCA(folder string) (*CA, error) {
 	return &CA{cert: pair.Leaf, key: key, leaves: map[string]*tls.Certificate{}}, nil
 }
 
-// makeCA writes a new authority. The key goes first: a certificate without one would be useless.
-func makeCA(certFile, keyFile string) error {
+// newAuthority makes a key of an authority and says what its certificate is to say.
+func newAuthority(serial *big.Int) (crypto.Signer, *x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"Vennel"}, CommonName: "Vennel CA " + serial.Text(36)[:6]},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(caLife), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
-		return err
-	}
-	return durable.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
-}
-
-// newSerial is a random serial number.
-func newSerial() (*big.Int, error) {
-	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	return key, &x509.Certificate{
+		Subject:  pkix.Name{Organization: []string{"Vennel"}, CommonName: "Vennel CA " + serial.Text(36)[:6]},
+		NotAfter: time.Now().Add(caLife), IsCA: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, err
 }
 
 // PEM is the authority's certificate, for clients to trust.
@@ -208,7 +175,7 @@ func (ca *CA) makeLeaf(name string, now time.Time) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	serial, err := newSerial()
+	serial, err := selfsigned.NewSerial()
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +211,7 @@ func (ca *CA) Client(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	serial, err := newSerial()
+	serial, err := selfsigned.NewSerial()
 	if err != nil {
 		return nil, err
 	}

@@ -5,21 +5,16 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/smallstep/pkcs7"
 
-	"github.com/vennel/vennel/internal/durable"
+	"github.com/vennel/vennel/internal/selfsigned"
 )
 
 // The files of the key that signs identity documents. The certificate is for those who verify them, as AWS's are that its guide prints.
@@ -40,14 +35,9 @@ type Signer struct {
 // OpenSigner reads the key in a folder, or makes one.
 func OpenSigner(folder string) (*Signer, error) {
 	certFile, keyFile := filepath.Join(folder, CertificateFile), filepath.Join(folder, privateFile)
-	if _, err := os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
-		if err := makeSigner(certFile, keyFile); err != nil {
-			return nil, fmt.Errorf("making the key of identity documents: %w", err)
-		}
-	}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := selfsigned.Open("the key of identity documents", certFile, keyFile, newSigner)
 	if err != nil {
-		return nil, fmt.Errorf("reading the key of identity documents: %w", err)
+		return nil, err
 	}
 	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
@@ -56,33 +46,13 @@ func OpenSigner(folder string) (*Signer, error) {
 	return &Signer{key: key, cert: pair.Leaf}, nil
 }
 
-// makeSigner writes a new key. It goes first: a certificate without one would be useless.
-func makeSigner(certFile, keyFile string) error {
+// newSigner makes a key and says what its certificate is to say.
+func newSigner(*big.Int) (crypto.Signer, *x509.Certificate, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return err
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{Organization: []string{"Vennel"}, CommonName: "Vennel instance identity"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(signerLife), KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
-		return err
-	}
-	return durable.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return key, &x509.Certificate{
+		Subject:  pkix.Name{Organization: []string{"Vennel"}, CommonName: "Vennel instance identity"},
+		NotAfter: time.Now().Add(signerLife), KeyUsage: x509.KeyUsageDigitalSignature,
+	}, err
 }
 
 // sign signs a document.

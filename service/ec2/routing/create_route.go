@@ -59,14 +59,8 @@ type destination struct {
 
 // destinationOf reads the destination of a request.
 func destinationOf(cidr, ipv6, list *string) (to destination, err error) {
-	given := 0
-	for _, s := range []*string{cidr, ipv6, list} {
-		if s != nil {
-			given++
-		}
-	}
 	switch {
-	case given != 1:
+	case given(cidr, ipv6, list) != 1:
 		// source: aws
 		return to, api.Errorf(api.Missing, "The request must contain exactly one of destinationCidrBlock, destinationIpv6CidrBlock or destinationPrefixListId")
 	case ipv6 != nil:
@@ -77,6 +71,16 @@ func destinationOf(cidr, ipv6, list *string) (to destination, err error) {
 	}
 	to.cidr, err = resource.Range(*cidr, "destinationCidrBlock")
 	return to, err
+}
+
+// given counts the parameters that a request has.
+func given(parameters ...*string) (n int) {
+	for _, p := range parameters {
+		if p != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // String is the destination as errors name it.
@@ -197,16 +201,10 @@ func weigh(ctx context.Context, tx *store.Tx, to destination) (int, error) {
 
 // lead reads where a route leads. What it leads to must be there, and in the VPC.
 func lead(ctx context.Context, tx *store.Tx, t *table, in *ec2.CreateRouteInput) (r ec2.Route, err error) {
-	given := 0
-	for _, s := range []*string{
+	if given(
 		in.GatewayId, in.NatGatewayId, in.InstanceId, in.NetworkInterfaceId, in.VpcPeeringConnectionId, in.VpcEndpointId, in.TransitGatewayId,
 		in.LocalGatewayId, in.CarrierGatewayId, in.CoreNetworkArn, in.OdbNetworkArn, in.EgressOnlyInternetGatewayId,
-	} {
-		if s != nil {
-			given++
-		}
-	}
-	if given != 1 {
+	) != 1 {
 		// source: guess
 		return r, api.Errorf(api.Missing, "The request must contain exactly one of gatewayId, natGatewayId, networkInterfaceId, vpcPeeringConnectionId or instanceId")
 	}
