@@ -25,9 +25,10 @@ const module = "github.com/vennel/vennel/"
 // Functions go down, messages come up: a line that points up is a design gone wrong.
 var mayImport = map[string][]string{
 	".":                       {"cmd"},
-	"agent":                   {"api", "wire", "agent", "internal/durable"},
-	"api":                     {"api"},
+	"agent":                   {"api", "datachannel", "wire", "agent", "internal/durable"},
+	"api":                     {"api", "datachannel"},
 	"cmd":                     {"*"},
+	"datachannel":             {},
 	"dataplane":               {"dataplane"},
 	"dns":                     {},
 	"internal":                {},
@@ -53,13 +54,14 @@ var mayImport = map[string][]string{
 	"service/ssm/command":     {"api", "store", "service/iam", "service/ssm/command", "service/ssm/document", "service/ssm/fleet", "service/ssm/tag"},
 	"service/ssm/document":    {"api", "store", "service/iam", "service/ssm/document", "service/ssm/tag"},
 	"service/ssm/fleet":       {"api", "store", "service/iam", "service/ssm/fleet", "service/ssm/setting", "service/ssm/tag"},
+	"service/ssm/session":     {"api", "store", "internal/seal", "service/iam", "service/ssm/document", "service/ssm/fleet", "service/ssm/session", "service/ssm/tag"},
 	"service/ssm/setting":     {"api", "store", "service/iam", "service/ssm/setting"},
 	"service/ssm/tag":         {"api", "store", "service/iam", "service/ssm/tag"},
-	"service/ssmmessages":     {"api", "internal/seal", "service/iam", "service/ssm/fleet"},
+	"service/ssmmessages":     {"api", "internal/seal", "service/iam", "service/ssm/fleet", "service/ssm/session"},
 	"service/sts":             {"api", "store", "service/iam"},
 	"store":                   {"store"},
 	"test":                    {"*"},
-	"wire":                    {"api", "wire", "internal/selfsigned"},
+	"wire":                    {"api", "datachannel", "wire", "internal/selfsigned"},
 	"wire/sigv4":              {},
 }
 

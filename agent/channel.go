@@ -17,7 +17,7 @@ import (
 	"github.com/vennel/vennel/agent/platform"
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssmmessages"
-	"github.com/vennel/vennel/wire"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // The limits of a control channel.
@@ -161,7 +161,7 @@ func (ch *channel) receive(skipped func(error)) (*api.Message, error) {
 			skipped(errors.New("a text message"))
 			continue
 		}
-		m, err := wire.ParseFrame(b)
+		m, err := datachannel.ParseFrame(b)
 		if err != nil {
 			skipped(err)
 			continue
@@ -200,7 +200,7 @@ func (ch *channel) send(kind string, id uuid.UUID, payload any) error {
 	if err != nil {
 		return err
 	}
-	frame, err := wire.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: id, Payload: b})
+	frame, err := datachannel.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: id, Payload: b})
 	if err != nil {
 		return err
 	}

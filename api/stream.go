@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"time"
 
-	"github.com/google/uuid"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // Stream is one conversation of messages, such as a node's control channel. Until Accept the
@@ -21,6 +20,9 @@ type Stream interface {
 	Accept(in any) (context.Context, error)
 	Receive() (*Message, error) // io.EOF when the peer is gone
 	Send(*Message) error        // returns when the bytes are handed to the kernel
+	// Ping asks whether the peer is there. answered is called within Receive, between what came before
+	// the answer and what came after it; it is not called when the stream ends before.
+	Ping(answered func()) error
 	Close(reason string) error
 }
 
@@ -46,13 +48,4 @@ func Aside(f func() error) (err error) {
 }
 
 // Message is one AgentMessage, the unit of the ssmmessages channels.
-type Message struct {
-	Type        string // agent_job, agent_job_reply, …
-	Schema      uint32 // 1
-	Created     time.Time
-	Sequence    int64
-	Flags       uint64 // bit 0 SYN, bit 1 FIN
-	ID          uuid.UUID
-	PayloadType uint32
-	Payload     []byte
-}
+type Message = datachannel.Message

@@ -298,6 +298,7 @@ func TestUnsignedOperations(t *testing.T) {
 		"ssm:RegisterManagedInstance":         authOptional,
 		"ssm:RequestManagedInstanceRoleToken": authNode,
 		"ssm:UpdateManagedInstancePublicKey":  authNode,
+		"ssmmessages:OpenDataChannel":         authOptional, // a user's, by the token of the session
 		"sts:AssumeRoleWithSAML":              authNone,
 		"sts:AssumeRoleWithWebIdentity":       authNone,
 	}

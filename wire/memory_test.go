@@ -21,6 +21,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/vennel/vennel/wire/sigv4"
+
+	"github.com/vennel/vennel/datachannel"
 )
 
 // TestIdleStreamMemory holds what an idle stream over TLS costs the server against the least that any
@@ -209,7 +211,7 @@ func streamClient(raw net.Conn, config *tls.Config, i int) error {
 	if err != nil {
 		return err
 	}
-	frame, err := AppendFrame(nil, message("hello"))
+	frame, err := datachannel.AppendFrame(nil, message("hello"))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // The limits of a stream. An agent pings every 54 seconds; a peer from which nothing at all came
@@ -23,7 +25,7 @@ const (
 	streamSilence = 2 * time.Minute
 	openingWait   = 15 * time.Second // for the upgrade and the opening message
 	mostOpening   = 16 << 10         // bytes of the opening message
-	streamWrite   = 10 * time.Second // for one message
+	streamWrite   = 30 * time.Second // for one message
 	controlWrite  = time.Second      // for a pong or a goodbye
 	mostPings     = 20               // in pingWindow
 	pingWindow    = 4 * time.Second
@@ -71,6 +73,10 @@ type stream struct {
 	pings  int
 
 	sending sync.Mutex // guards the writing of messages on conn
+
+	asking sync.Mutex
+	asked  map[string]func() // what to do when a ping is answered; guarded by asking
+	pinged uint64            // pings sent; guarded by asking
 }
 
 // converse runs a stream operation. It starts it in a goroutine of its own, because the stack of
@@ -166,6 +172,7 @@ func (s *stream) Accept(in any) (context.Context, error) {
 	close(accepted)
 	s.mux.live(s)
 	conn.SetPingHandler(s.pong)
+	conn.SetPongHandler(s.ponged)
 	err = s.opening(in)
 	done(err)
 	return s.mux.base, err
@@ -188,7 +195,7 @@ func (s *stream) opening(in any) error {
 		return err
 	}
 	s.opened = true
-	s.conn.SetReadLimit(frameOverhead + mostFramePayload)
+	s.conn.SetReadLimit(datachannel.FrameOverhead + datachannel.MostPayload)
 	s.wait(streamSilence)
 	return nil
 }
@@ -219,20 +226,23 @@ func (s *stream) pong(data string) error {
 // Receive returns the next message, or io.EOF when the peer is gone or silent. A peer that breaks
 // the rules is told how when the operation returns the error.
 func (s *stream) Receive() (*api.Message, error) {
-	kind, body, err := s.conn.ReadMessage()
+	kind, body, err := s.conn.NextReader()
+	if err == nil && kind != websocket.BinaryMessage {
+		return nil, api.Errorf(api.Unserializable, "%v: text after the opening message", datachannel.ErrFrame)
+	}
+	var m *api.Message
+	if err == nil {
+		m, err = datachannel.ReadFrame(body)
+	}
 	switch {
 	case errors.Is(err, errPings):
 		return nil, api.Errorf(api.Throttled, "%v", err)
 	case errors.Is(err, websocket.ErrReadLimit):
-		return nil, api.Errorf(api.TooLarge, "%v: payload of more than %d bytes", errFrame, mostFramePayload)
+		return nil, api.Errorf(api.TooLarge, "%v: payload of more than %d bytes", datachannel.ErrFrame, datachannel.MostPayload)
+	case errors.Is(err, datachannel.ErrFrame):
+		return nil, api.Errorf(api.Unserializable, "%v", err)
 	case err != nil:
 		return nil, io.EOF
-	case kind != websocket.BinaryMessage:
-		return nil, api.Errorf(api.Unserializable, "%v: text after the opening message", errFrame)
-	}
-	m, err := ParseFrame(body)
-	if err != nil {
-		return nil, api.Errorf(api.Unserializable, "%v", err)
 	}
 	s.wait(streamSilence)
 	return m, nil
@@ -240,7 +250,7 @@ func (s *stream) Receive() (*api.Message, error) {
 
 // Send writes one message. A peer that does not take it in time loses the stream.
 func (s *stream) Send(m *api.Message) error {
-	frame, err := AppendFrame(make([]byte, 0, frameOverhead+len(m.Payload)), m)
+	frame, err := m.Bytes()
 	if err != nil {
 		return err
 	}
@@ -250,6 +260,32 @@ func (s *stream) Send(m *api.Message) error {
 		return err
 	}
 	return s.conn.WriteMessage(websocket.BinaryMessage, frame)
+}
+
+// Ping sends a ping of its own kind, whose answer cannot be taken for another's.
+func (s *stream) Ping(answered func()) error {
+	s.asking.Lock()
+	if s.asked == nil {
+		s.asked = map[string]func(){}
+	}
+	s.pinged++
+	text := strconv.FormatUint(s.pinged, 36)
+	s.asked[text] = answered
+	s.asking.Unlock()
+	return s.conn.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(controlWrite))
+}
+
+// ponged takes an answer to a ping. Those that nobody asked for are no sign of anything but life.
+func (s *stream) ponged(text string) error {
+	s.wait(streamSilence)
+	s.asking.Lock()
+	answered := s.asked[text]
+	delete(s.asked, text)
+	s.asking.Unlock()
+	if answered != nil {
+		answered()
+	}
+	return nil
 }
 
 // Close ends the stream; an empty reason is the normal end.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssmmessages"
+	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/internal/memnet"
 )
 
@@ -150,7 +151,7 @@ func (c *channel) open(t testing.TB) *peer {
 // say sends a message and waits for its echo.
 func (p *peer) say(t testing.TB, text string) {
 	t.Helper()
-	frame, err := AppendFrame(nil, message(text))
+	frame, err := datachannel.AppendFrame(nil, message(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +371,27 @@ func TestStreamMalformedFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChannel(t, accepting(echo))
 		beside := c.open(t)
-		for name, bad := range badFrames(t) {
+		good, err := datachannel.AppendFrame(nil, message("good"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := func(at int, with byte) []byte {
+			b := bytes.Clone(good)
+			b[at] = with
+			return b
+		}
+		for name, bad := range map[string]struct {
+			frame []byte
+			want  string
+		}{ // each way in which reading one fails; datachannel knows all
+			"empty":         {[]byte{}, "0 bytes are too few"},
+			"short":         {good[:datachannel.FrameOverhead-1], "119 bytes are too few"},
+			"header":        {change(3, 115), "header length 115"},
+			"short payload": {good[:len(good)-1], "payload length 4, but 3 bytes follow"},
+			"long payload":  {append(bytes.Clone(good), '!'), "more than the payload length of 4 bytes follows"},
+			"much payload":  {change(datachannel.FrameOverhead-4, 0x7f), "payload of 2130706436 bytes"},
+			"digest":        {change(datachannel.FrameOverhead, 'P'), "payload digest does not match"},
+		} {
 			p := c.open(t)
 			p.say(t, "first")
 			if err := p.WriteMessage(websocket.BinaryMessage, bad.frame); err != nil {
@@ -390,7 +411,7 @@ func TestStreamMalformedFrames(t *testing.T) {
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			_ = p.WriteMessage(websocket.BinaryMessage, make([]byte, frameOverhead+mostFramePayload+1)) // it cannot be sent whole
+			_ = p.WriteMessage(websocket.BinaryMessage, make([]byte, datachannel.FrameOverhead+datachannel.MostPayload+1)) // it cannot be sent whole
 		}()
 		if err := <-p.ended; !closedWith(err, websocket.CloseMessageTooBig, "") {
 			t.Errorf("too large: %v", err)
@@ -403,7 +424,7 @@ func TestStreamMalformedFrames(t *testing.T) {
 			t.Errorf("not masked: %v", err)
 		}
 		p = c.open(t)
-		frame, err := AppendFrame(nil, message("in pieces"))
+		frame, err := datachannel.AppendFrame(nil, message("in pieces"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -600,7 +621,7 @@ func TestStreamSenders(t *testing.T) {
 		p := c.open(t)
 		next := make([]int, senders)
 		for range senders * each {
-			m, err := ParseFrame(<-p.messages)
+			m, err := datachannel.ParseFrame(<-p.messages)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -634,7 +655,7 @@ func TestStreamSlowReader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame, err := AppendFrame(nil, message("stuck"))
+		frame, err := datachannel.AppendFrame(nil, message("stuck"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -677,7 +698,7 @@ func TestStreamSlowReaderPings(t *testing.T) {
 		synctest.Wait()
 		_ = conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 		time.Sleep(2 * time.Second)
-		frame, err := AppendFrame(nil, message("more"))
+		frame, err := datachannel.AppendFrame(nil, message("more"))
 		if err != nil {
 			t.Fatal(err)
 		}

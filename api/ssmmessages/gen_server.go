@@ -12,7 +12,9 @@ import (
 // Server is the service: one method an operation.
 type Server interface {
 	CreateControlChannel(context.Context, *CreateControlChannelInput) (*CreateControlChannelOutput, error)
+	CreateDataChannel(context.Context, *CreateDataChannelInput) (*CreateDataChannelOutput, error)
 	OpenControlChannel(context.Context, *OpenControlChannelInput, api.Stream) error
+	OpenDataChannel(context.Context, *OpenDataChannelInput, api.Stream) error
 }
 
 // Unimplemented answers every operation as AWS answers one that it does not know.
@@ -23,15 +25,27 @@ func (Unimplemented) CreateControlChannel(context.Context, *CreateControlChannel
 	return nil, api.NotBuilt("CreateControlChannel")
 }
 
+// CreateDataChannel is not built.
+func (Unimplemented) CreateDataChannel(context.Context, *CreateDataChannelInput) (*CreateDataChannelOutput, error) {
+	return nil, api.NotBuilt("CreateDataChannel")
+}
+
 // OpenControlChannel is not built.
 func (Unimplemented) OpenControlChannel(context.Context, *OpenControlChannelInput, api.Stream) error {
 	return api.NotBuilt("OpenControlChannel")
+}
+
+// OpenDataChannel is not built.
+func (Unimplemented) OpenDataChannel(context.Context, *OpenDataChannelInput, api.Stream) error {
+	return api.NotBuilt("OpenDataChannel")
 }
 
 // Service binds a server's methods to their names.
 func Service(s Server) api.Service {
 	return api.Service{Name: "ssmmessages", Server: s, Operations: []api.Operation{
 		api.Bind("CreateControlChannel", s.CreateControlChannel),
+		api.Bind("CreateDataChannel", s.CreateDataChannel),
 		api.BindStream("OpenControlChannel", s.OpenControlChannel),
+		api.BindStream("OpenDataChannel", s.OpenDataChannel),
 	}}
 }

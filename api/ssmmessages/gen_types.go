@@ -15,6 +15,20 @@ type CreateControlChannelOutput struct {
 	TokenValue           string
 }
 
+// CreateDataChannelInput is the shape CreateDataChannelRequest.
+type CreateDataChannelInput struct {
+	SessionId            string
+	MessageSchemaVersion string
+	RequestId            string
+	ClientId             *string
+}
+
+// CreateDataChannelOutput is the shape CreateDataChannelResponse.
+type CreateDataChannelOutput struct {
+	MessageSchemaVersion string
+	TokenValue           string
+}
+
 // OpenControlChannelInput is the shape OpenControlChannelRequest.
 type OpenControlChannelInput struct {
 	ChannelId            string
@@ -25,6 +39,18 @@ type OpenControlChannelInput struct {
 	TokenValue           string
 	AgentVersion         *string
 	PlatformType         *string
+}
+
+// OpenDataChannelInput is the shape OpenDataChannelRequest.
+type OpenDataChannelInput struct {
+	SessionId            string
+	Role                 *string
+	MessageSchemaVersion string
+	RequestId            string
+	TokenValue           string
+	ClientId             *string
+	ClientVersion        *string
+	ClientInstanceId     *string
 }
 
 // The values of SchemaVersion.

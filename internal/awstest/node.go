@@ -25,7 +25,7 @@ import (
 	"github.com/vennel/vennel/api/ec2messages"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/api/ssmmessages"
-	"github.com/vennel/vennel/wire"
+	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/wire/sigv4"
 )
 
@@ -295,7 +295,7 @@ func (n *Node) read(conn *websocket.Conn, done chan struct{}) {
 		if err != nil {
 			return
 		}
-		m, err := wire.ParseFrame(frame)
+		m, err := datachannel.ParseFrame(frame)
 		if err != nil {
 			n.w.T.Errorf("the server sent a bad frame: %v", err)
 			return
@@ -434,7 +434,7 @@ func (n *Node) Send(kind string, payload any) error {
 	if err != nil {
 		return err
 	}
-	frame, err := wire.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: text})
+	frame, err := datachannel.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: text})
 	if err != nil {
 		return err
 	}

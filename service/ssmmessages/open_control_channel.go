@@ -57,7 +57,7 @@ func (c *channel) open(ctx context.Context, in *ssmmessages.OpenControlChannelIn
 	return c.registered(ctx, c.node) // asked now, for a deregistration that comes later ends the channel
 }
 
-var _ fleet.Line = (*channel)(nil)
+var _ fleet.Channel = (*channel)(nil)
 
 // agentJob is a job as the agent takes it.
 type agentJob struct {
@@ -69,7 +69,7 @@ type agentJob struct {
 
 // Deliver sends a job.
 func (c *channel) Deliver(_ context.Context, m fleet.Message) error {
-	return c.send("agent_job", agentJob{SchemaVersion: 1, JobID: m.Job, Topic: m.Topic, Content: m.Content})
+	return c.Tell("agent_job", agentJob{SchemaVersion: 1, JobID: m.Job, Topic: m.Topic, Content: m.Content})
 }
 
 // HangUp ends the channel.
@@ -77,8 +77,8 @@ func (c *channel) HangUp(reason string) {
 	_ = c.stream.Close(reason) // it may be gone already
 }
 
-// send sends a message of a type.
-func (c *channel) send(kind string, payload any) error {
+// Tell sends a message of a type.
+func (c *channel) Tell(kind string, payload any) error {
 	text, err := json.Marshal(payload)
 	if err != nil {
 		return err
@@ -138,5 +138,5 @@ func (c *channel) replied(ctx context.Context, m *api.Message) error {
 	if err := c.inbox.Reply(ctx, c.node, reply.JobID, reply.Topic, []byte(reply.Content)); err != nil {
 		return err
 	}
-	return c.send("agent_job_reply_ack", replyAck{JobID: reply.JobID, AcknowledgedMessageID: m.ID.String()})
+	return c.Tell("agent_job_reply_ack", replyAck{JobID: reply.JobID, AcknowledgedMessageID: m.ID.String()})
 }

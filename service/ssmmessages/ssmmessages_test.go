@@ -11,14 +11,14 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
+	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/internal/awstest"
-	"github.com/vennel/vennel/wire"
 )
 
 // frame is a good message, for spoiling.
 func frame(t *testing.T, kind, payload string) []byte {
 	t.Helper()
-	b, err := wire.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: []byte(payload)})
+	b, err := datachannel.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: []byte(payload)})
 	if err != nil {
 		t.Fatal(err)
 	}

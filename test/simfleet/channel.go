@@ -14,7 +14,7 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssmmessages"
-	"github.com/vennel/vennel/wire"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // The life of a control channel. source: agent
@@ -107,7 +107,7 @@ func (n *node) converse(ctx context.Context, conn *websocket.Conn) {
 		if err != nil {
 			return
 		}
-		m, err := wire.ParseFrame(frame)
+		m, err := datachannel.ParseFrame(frame)
 		if err != nil {
 			n.fleet.stats.fail("frame", err)
 			return
@@ -132,7 +132,7 @@ func (n *node) hangUp() {
 
 // send sends a message of a type; id is that of an earlier one that is sent again, or zero.
 func (n *node) send(kind string, id uuid.UUID, payload []byte) error {
-	frame, err := wire.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: id, Payload: payload})
+	frame, err := datachannel.AppendFrame(nil, &api.Message{Type: kind, Schema: 1, Created: time.Now(), ID: id, Payload: payload})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -20,12 +21,38 @@ type Line interface {
 	HangUp(reason string)
 }
 
+// Channel is a control channel: it carries what a node is told at once, beside its mail.
+type Channel interface {
+	Line
+	// Tell sends a message of a type; the payload becomes JSON.
+	Tell(kind string, payload any) error
+}
+
+// ErrNotConnected says that a node holds no control channel.
+var ErrNotConnected = errors.New("the node holds no control channel")
+
+// Tell sends a node a message of a type on its control channel. Nothing is kept: the message is lost
+// with the channel.
+func (f *Fleet) Tell(node, kind string, payload any) error {
+	p := f.find(node)
+	if p == nil {
+		return ErrNotConnected
+	}
+	p.mu.Lock()
+	channel := p.channel
+	p.mu.Unlock()
+	if channel == nil {
+		return ErrNotConnected
+	}
+	return channel.Tell(kind, payload)
+}
+
 // post is where a node can be reached. It exists while the node holds a control channel or polls.
 type post struct {
 	serving sync.Mutex // held by the one goroutine that sends
 
 	mu      sync.Mutex           // taken after Fleet.mu, never held while waiting
-	channel Line                 // the control channel; guarded by mu
+	channel Channel              // the control channel; guarded by mu
 	poll    Line                 // a waiting poll, used while there is no channel; guarded by mu
 	going   map[string]time.Time // jobs on their way: when they may be sent again; guarded by mu
 }
@@ -66,10 +93,11 @@ func (f *Fleet) find(node string) *post {
 
 // AttachChannel makes a line the node's control channel, in place of an older one, which it ends, and
 // sends what waits. The returned function detaches it.
-func (f *Fleet) AttachChannel(ctx context.Context, node string, line Line) (detach func()) {
+func (f *Fleet) AttachChannel(ctx context.Context, node string, line Channel) (detach func()) {
 	var older Line
 	f.change(node, func(p *post) {
-		if older = p.channel; older != nil {
+		if p.channel != nil {
+			older = p.channel
 			p.going = nil // what the old channel carried may be lost; what a poll carried has its own time
 		}
 		p.channel = line
@@ -137,7 +165,10 @@ func (f *Fleet) hangUp(node, reason string) {
 		return
 	}
 	p.mu.Lock()
-	lines := []Line{p.channel, p.poll}
+	lines := []Line{p.poll}
+	if p.channel != nil {
+		lines = append(lines, p.channel)
+	}
 	p.mu.Unlock()
 	for _, line := range lines {
 		if line != nil {

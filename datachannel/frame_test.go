@@ -1,4 +1,4 @@
-package wire
+package datachannel
 
 import (
 	"bytes"
@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-
-	"github.com/vennel/vennel/api"
 )
 
 // ackFrame is the frame of an acknowledgement, as an agent sent it, but for its payload, of which
@@ -31,17 +29,25 @@ func ackFrame(t testing.TB, payload []byte) []byte {
 }
 
 // ackMessage is what the frame says.
-func ackMessage(payload []byte) *api.Message {
-	return &api.Message{
+func ackMessage(payload []byte) *Message {
+	return &Message{
 		Type: "agent_job_ack", Schema: 1, Created: time.UnixMilli(0x1a1ff940704).UTC(), ID: uuid.MustParse("cba6cb05-2552-4bd0-ae67-755c8d8c9abd"), Payload: payload,
 	}
+}
+
+// unframed is a message without the frame that it came in.
+func unframed(m *Message) *Message {
+	if m != nil {
+		m.Frame = nil
+	}
+	return m
 }
 
 // TestFrame reads and writes a frame of the official agent. source: agent
 func TestFrame(t *testing.T) {
 	payload := []byte(`{"jobId":"x"}`)
 	got, err := ParseFrame(ackFrame(t, payload))
-	if diff := cmp.Diff(ackMessage(payload), got); err != nil || diff != "" {
+	if diff := cmp.Diff(ackMessage(payload), unframed(got)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 	frame, err := AppendFrame([]byte("before"), ackMessage(payload))
@@ -67,7 +73,7 @@ func badFrames(t testing.TB) map[string]struct {
 	}
 	return map[string]bad{
 		"empty":                    {[]byte{}, "0 bytes are too few"},
-		"short":                    {good[:frameOverhead-1], "119 bytes are too few"},
+		"short":                    {good[:FrameOverhead-1], "119 bytes are too few"},
 		"header length of zero":    {change(0, 0, 0, 0, 0), "header length 0"},
 		"header length over all":   {change(0, 0xff, 0xff, 0xff, 0xff), "header length 4294967295"},
 		"header length one less":   {change(3, 115), "header length 115"},
@@ -83,7 +89,7 @@ func badFrames(t testing.TB) map[string]struct {
 		"negative date":            {change(frameCreated, 0xff), "creation date out of range"},
 		"no id":                    {change(frameID, make([]byte, 16)...), "no message id"},
 		"digest":                   {change(frameDigest, 0), "payload digest does not match"},
-		"payload":                  {change(frameOverhead, 'P'), "payload digest does not match"},
+		"payload":                  {change(FrameOverhead, 'P'), "payload digest does not match"},
 		"payload length too small": {change(frameLength, 0, 0, 0, 6), "payload length 6, but 7 bytes follow"},
 		"payload length too large": {change(frameLength, 0xff, 0xff, 0xff, 0xff), "payload length 4294967295, but 7 bytes follow"},
 		"cut":                      {good[:len(good)-1], "payload length 7, but 6 bytes follow"},
@@ -95,32 +101,32 @@ func badFrames(t testing.TB) map[string]struct {
 // TestBadFrames refuses each of them, and says why.
 func TestBadFrames(t *testing.T) {
 	for name, bad := range badFrames(t) {
-		if m, err := ParseFrame(bad.frame); !errors.Is(err, errFrame) || !strings.HasSuffix(err.Error(), bad.want) {
+		if m, err := ParseFrame(bad.frame); !errors.Is(err, ErrFrame) || !strings.HasSuffix(err.Error(), bad.want) {
 			t.Errorf("%s: %+v, %v; want %s", name, m, err, bad.want)
 		}
 	}
-	if _, err := ParseFrame(ackFrame(t, make([]byte, mostFramePayload+1))); !errors.Is(err, errFrame) {
+	if _, err := ParseFrame(ackFrame(t, make([]byte, MostPayload+1))); !errors.Is(err, ErrFrame) {
 		t.Errorf("a payload over the limit: %v", err)
 	}
-	if _, err := ParseFrame(ackFrame(t, make([]byte, mostFramePayload))); err != nil {
+	if _, err := ParseFrame(ackFrame(t, make([]byte, MostPayload))); err != nil {
 		t.Errorf("the largest payload: %v", err)
 	}
 }
 
 // TestUnsendableMessages refuses messages that an agent could not read: a bad frame leaves it deaf.
 func TestUnsendableMessages(t *testing.T) {
-	for name, change := range map[string]func(*api.Message){
-		"no type":       func(m *api.Message) { m.Type = "" },
-		"long type":     func(m *api.Message) { m.Type = strings.Repeat("x", 33) },
-		"type of words": func(m *api.Message) { m.Type = "agent job" },
-		"no date":       func(m *api.Message) { m.Created = time.Time{} },
-		"no id":         func(m *api.Message) { m.ID = uuid.Nil },
-		"no version":    func(m *api.Message) { m.Schema = 0 },
-		"too large":     func(m *api.Message) { m.Payload = make([]byte, mostFramePayload+1) },
+	for name, change := range map[string]func(*Message){
+		"no type":       func(m *Message) { m.Type = "" },
+		"long type":     func(m *Message) { m.Type = strings.Repeat("x", 33) },
+		"type of words": func(m *Message) { m.Type = "agent job" },
+		"no date":       func(m *Message) { m.Created = time.Time{} },
+		"no id":         func(m *Message) { m.ID = uuid.Nil },
+		"no version":    func(m *Message) { m.Schema = 0 },
+		"too large":     func(m *Message) { m.Payload = make([]byte, MostPayload+1) },
 	} {
 		m := ackMessage(nil)
 		change(m)
-		if _, err := AppendFrame(nil, m); !errors.Is(err, errFrame) {
+		if _, err := AppendFrame(nil, m); !errors.Is(err, ErrFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -133,7 +139,7 @@ func TestUnsendableMessages(t *testing.T) {
 // a copy of its payload.
 func TestFrameAllocations(t *testing.T) {
 	m := ackMessage(make([]byte, 4096))
-	b := make([]byte, 0, frameOverhead+len(m.Payload))
+	b := make([]byte, 0, FrameOverhead+len(m.Payload))
 	if n := testing.AllocsPerRun(100, func() { b, _ = AppendFrame(b[:0], m) }); n > 0 {
 		t.Errorf("writing allocates %v times", n)
 	}
@@ -152,17 +158,24 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseFrame(b)
 		if err != nil {
-			if !errors.Is(err, errFrame) || len(err.Error()) > 300 {
+			if m, err := ReadFrame(bytes.NewReader(b)); !errors.Is(err, ErrFrame) {
+				t.Errorf("read as %+v: %v", m, err)
+			}
+			if !errors.Is(err, ErrFrame) || len(err.Error()) > 300 {
 				t.Errorf("%v", err)
 			}
 			return
 		}
+		if read, err := ReadFrame(bytes.NewReader(b)); err != nil || !bytes.Equal(read.Frame, b) {
+			t.Errorf("read as %+v: %v", read, err)
+		}
+		unframed(m)
 		again, err := AppendFrame(nil, m)
 		if err != nil {
 			t.Fatalf("%+v: %v", m, err)
 		}
 		second, err := ParseFrame(again)
-		if diff := cmp.Diff(m, second); err != nil || diff != "" {
+		if diff := cmp.Diff(m, unframed(second)); err != nil || diff != "" {
 			t.Errorf("%v (-first +second)\n%s", err, diff)
 		}
 		if len(again) != len(b) {
