@@ -413,7 +413,7 @@ func TestStreamMalformedFrames(t *testing.T) {
 			defer close(sent)
 			_ = p.WriteMessage(websocket.BinaryMessage, make([]byte, datachannel.FrameOverhead+datachannel.MostPayload+1)) // it cannot be sent whole
 		}()
-		if err := <-p.ended; !closedWith(err, websocket.CloseMessageTooBig, "") {
+		if err := <-p.ended; !closedWith(err, websocket.ClosePolicyViolation, "more than the payload length of 0 bytes follows") {
 			t.Errorf("too large: %v", err)
 		}
 		<-sent
