@@ -24,6 +24,7 @@ type Call struct {
 	UserAgent string
 	TLS       bool
 	TokenTime time.Time // when the session's credentials were issued; zero for long-lived keys
+	Last      bool      // an operation sets it when the caller will ask for nothing more on the connection, which then ends with the answer
 
 	// Countersigned checks that a request which somebody signed was signed by a managed node's own key as well. It is nil for
 	// operations of which no node may prove itself.

@@ -200,6 +200,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rs.status, rs.body, rs.stream = failure.Status, rs.body[:0], nil
 		rq.svc.answer.fail(rs, rq.svc, failure)
 	}
+	if rq.call.Last {
+		rs.header.Set("Connection", "close") // which HTTP/2 says in a frame of its own
+	}
 	err = m.send(w, rs)
 	m.finish(ctx, rq, rs, failure)
 	if err != nil {

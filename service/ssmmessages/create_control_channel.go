@@ -23,6 +23,7 @@ func (m *Messages) CreateControlChannel(ctx context.Context, in *ssmmessages.Cre
 		return nil, err
 	}
 	call := api.CallFrom(ctx)
+	call.Last = true // the agent keeps a connection of its own for this one request, and would leave it open
 	if err := m.registered(ctx, in.ChannelId); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package ssmmessages_test
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,4 +170,34 @@ func TestReplyIsAcknowledgedAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// watched keeps the last answer of a transport.
+type watched struct {
+	http.RoundTripper
+	answer *http.Response
+}
+
+// RoundTrip asks the transport.
+func (w *watched) RoundTrip(r *http.Request) (answer *http.Response, err error) {
+	w.answer, err = w.RoundTripper.RoundTrip(r)
+	return w.answer, err
+}
+
+// TestCreateControlChannelEndsConnection ends the connection on which a channel was asked for, for nothing else will come on it, and no other.
+func TestCreateControlChannelEndsConnection(t *testing.T) {
+	w := awstest.New(t)
+	n := w.Node(awstest.NodeConfig{})
+	seen := &watched{RoundTripper: w.HTTP.Transport}
+	w.HTTP = &http.Client{Transport: seen}
+	if _, err := n.ChannelToken(n.ID); err != nil {
+		t.Fatal(err)
+	}
+	if !seen.answer.Close {
+		t.Error("the connection of CreateControlChannel stays open")
+	}
+	awstest.Call[ssm.DescribeInstanceInformationOutput](w, "ssm", "DescribeInstanceInformation", &ssm.DescribeInstanceInformationInput{})
+	if seen.answer.Close {
+		t.Error("the connection of DescribeInstanceInformation is ended")
+	}
 }
