@@ -89,10 +89,10 @@ func nameOf(serves func(service string) bool, names []string) func(name string) 
 }
 
 // TLS is CA.Config for the listeners of a Mux. A connection that has come through a VPC endpoint gets certificates only for
-// names of the service behind it, in its Region, and among the names of endpoints only for the endpoint's own.
+// names of the service behind it, in its Region, and among the names of endpoints only for the endpoint's own. Handshakes take turns.
 func (m *Mux) TLS(ca *CA, names ...string) *tls.Config {
 	everything := nameOf(m.Serves, names)
-	return ca.config(func(ctx context.Context) (func(string) bool, error) {
+	config := ca.config(func(ctx context.Context) (func(string) bool, error) {
 		if m.Via == nil {
 			return everything, nil
 		}
@@ -105,6 +105,8 @@ func (m *Mux) TLS(ca *CA, names ...string) *tls.Config {
 		}
 		return func(name string) bool { return isBehind(name, endpoint) }, nil
 	})
+	config.GetConfigForClient = make(turns, handshakes).take
+	return config
 }
 
 // isBehind says whether a name leads to a VPC endpoint: one of the endpoint's own, or one of the service behind it.
