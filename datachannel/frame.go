@@ -1,6 +1,3 @@
-// Package datachannel is the protocol of Session Manager's data channels: the frames that all channels of the
-// message gateway carry, a channel that outlives its connections, the handshake, and both ends of a
-// session. It knows nothing of a server, so that any program can hold a session with it.
 package datachannel
 
 import (
@@ -118,6 +115,18 @@ func AppendFrame(b []byte, m *Message) ([]byte, error) {
 // The message's
 // payload is a part of b. The error tells what is wrong but nothing of the payload.
 func ParseFrame(b []byte) (*Message, error) {
+	m, err := parseFrame(b)
+	if err != nil {
+		return nil, err
+	}
+	if digest := sha256.Sum256(m.Payload); subtle.ConstantTimeCompare(digest[:], b[frameDigest:framePayload]) != 1 {
+		return nil, fmt.Errorf("%w: payload digest does not match", ErrFrame)
+	}
+	return m, nil
+}
+
+// parseFrame is ParseFrame without the digest.
+func parseFrame(b []byte) (*Message, error) {
 	if len(b) < FrameOverhead {
 		return nil, fmt.Errorf("%w: %d bytes are too few", ErrFrame, len(b))
 	}
@@ -142,9 +151,6 @@ func ParseFrame(b []byte) (*Message, error) {
 	if err := checkMessage(m); err != nil {
 		return nil, err
 	}
-	if digest := sha256.Sum256(m.Payload); subtle.ConstantTimeCompare(digest[:], b[frameDigest:framePayload]) != 1 {
-		return nil, fmt.Errorf("%w: payload digest does not match", ErrFrame)
-	}
 	return m, nil
 }
 
@@ -159,6 +165,15 @@ func (m *Message) Bytes() ([]byte, error) {
 // ReadFrame reads r, which holds one frame and nothing else, into a buffer of just its size. The
 // error is ErrFrame, or that of r.
 func ReadFrame(r io.Reader) (*Message, error) {
+	b, err := readFrame(r, func(size int) []byte { return make([]byte, size) })
+	if err != nil {
+		return nil, err
+	}
+	return ParseFrame(b)
+}
+
+// readFrame reads the bytes of one frame into memory that is made for them.
+func readFrame(r io.Reader, memory func(size int) []byte) ([]byte, error) {
 	var head [FrameOverhead]byte
 	if n, err := io.ReadFull(r, head[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: %d bytes are too few", ErrFrame, n)
@@ -169,7 +184,7 @@ func ReadFrame(r io.Reader) (*Message, error) {
 	if size > MostPayload {
 		return nil, fmt.Errorf("%w: payload of %d bytes", ErrFrame, size)
 	}
-	b := make([]byte, FrameOverhead+int(size))
+	b := memory(FrameOverhead + int(size))
 	copy(b, head[:])
 	n, err := io.ReadFull(r, b[FrameOverhead:])
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -182,5 +197,5 @@ func ReadFrame(r io.Reader) (*Message, error) {
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return ParseFrame(b)
+	return b, nil
 }
