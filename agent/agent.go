@@ -11,7 +11,10 @@
 // and puts the replies in the outbox, which keeps each one until the server has acknowledged it.
 // Whatever dies, the files tell how things stand: nothing is run twice and no result is lost.
 //
-// It uses disk, document, imds, platform and plugin below it, and the client half of wire. The server's
+// A session comes in over the control channel and gets a process of its own in the same way. That process holds the session over a data
+// channel, which is a connection of its own; the agent tells the service how it ended.
+//
+// It uses disk, document, imds, platform, plugin and session below it, datachannel and the client half of wire. The server's
 // packages are strangers to it.
 package agent
 
@@ -41,10 +44,12 @@ const Name = "amazon-ssm-agent"
 type Config struct {
 	State         string       // the state folder
 	Worker        []string     // the command that runs this program's `agent work`
+	Session       []string     // the command that runs this program's `agent session`; without it no sessions are held
 	RebootCommand []string     // what reboots the machine when a step asks for it
 	RotateKeyDays int          // the age at which the node's key is replaced; 0 is never
 	Log           *slog.Logger // never gets a secret
 	pace          pace
+	mostSessions  int // 0 is the default
 
 	// These are for an EC2 instance, which has no registration that says them.
 	Endpoint string // see Registration
@@ -116,6 +121,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	sessions := newSessions(node, &cfg, lines, log)
 	facts := platform.Get(ctx)
 	log.Info("agent started", "version", Version, "region", node.Region, "platform", facts.Name)
 
@@ -126,12 +132,13 @@ func Run(ctx context.Context, cfg Config) error {
 	parts.Go(func() { creds.run(run) })
 	parts.Go(func() { out.run(run) })
 	parts.Go(func() { in.run(ctx, run) })
+	parts.Go(func() { sessions.run(ctx) })
 	parts.Go(func() { sweep(run, node, log) })
 	parts.Go(func() {
 		heart := &heartbeat{node: node, ssm: calls.ssm(creds), facts: facts, lines: lines, pace: cfg.pace, log: log}
 		if heart.begin(run) {
 			parts.Go(func() { heart.run(run) })
-			parts.Go(func() { lines.run(run, in) })
+			parts.Go(func() { lines.run(run, in, sessions) })
 		}
 	})
 	<-ctx.Done()

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -68,7 +69,16 @@ func (w *world) config() agent.Config {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return agent.Config{State: w.state, Worker: []string{self, "agent", "work"}, Log: slog.New(slog.NewTextHandler(&testLog{t: w.t}, nil))}
+	return agent.Config{State: w.state, Worker: []string{self, "agent", "work"}, Session: holder(self), Log: slog.New(slog.NewTextHandler(&testLog{t: w.t}, nil))}
+}
+
+// holder is the command that holds sessions. They run as whoever runs the tests: no user is created on the machine.
+func holder(self string) []string {
+	me, err := user.Current()
+	if err != nil {
+		panic(err)
+	}
+	return []string{self, "agent", "session", "--log-level", "debug", "--session-user", me.Username}
 }
 
 // testLog gives the lines of a log to a test, as long as it runs.
@@ -142,7 +152,7 @@ func (w *world) launch(args ...string) *process {
 		w.t.Fatal(err)
 	}
 	p := &process{log: new(safeBuffer)}
-	p.cmd = exec.Command(self, append([]string{"agent", "run", "--state", w.state}, args...)...)
+	p.cmd = exec.Command(self, append([]string{"agent", "run", "--state", w.state, "--session-user", holder(self)[6]}, args...)...)
 	logs, into, err := os.Pipe() // not a writer: Wait would wait for the workers, too
 	if err != nil {
 		w.t.Fatal(err)

@@ -31,8 +31,8 @@ const (
 	leastRefresh  = 30 * time.Second // between two requests that somebody's doubts cause
 )
 
-// session are temporary credentials.
-type session struct {
+// temporary are temporary credentials.
+type temporary struct {
 	sigv4.Credentials
 	retrieved, expires time.Time
 }
@@ -45,13 +45,13 @@ type credentials struct {
 	log        *slog.Logger
 	doubts     chan struct{} // filled when a server does not take the credentials
 
-	retrieve func(context.Context) (s session, replace bool, err error) // gets new ones, and says whether the key is to be replaced
-	trust    time.Duration                                              // how long they are taken for the right ones; 0 is for all their life
-	patience func(err error, n int) time.Duration                       // the wait after the n-th failure in a row
+	retrieve func(context.Context) (s temporary, replace bool, err error) // gets new ones, and says whether the key is to be replaced
+	trust    time.Duration                                                // how long they are taken for the right ones; 0 is for all their life
+	patience func(err error, n int) time.Duration                         // the wait after the n-th failure in a row
 
-	mu      sync.Mutex
-	session session       // guarded by mu
-	changed chan struct{} // closed when session changes; guarded by mu
+	mu        sync.Mutex
+	temporary temporary     // guarded by mu
+	changed   chan struct{} // closed when temporary changes; guarded by mu
 }
 
 // openCredentials takes up the credentials of an earlier run.
@@ -62,11 +62,11 @@ func openCredentials(n *node, c *calls, rotateDays int, log *slog.Logger) *crede
 		creds.retrieve, creds.trust = (&instance{n, c, log}).retrieve, instanceTrust
 		creds.patience = func(_ error, failures int) time.Duration { return backoff(failures, instanceWait) }
 	}
-	kept, err := readSession(n.path(credentialsFile))
+	kept, err := readCredentials(n.path(credentialsFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("the kept credentials cannot be read", "error", err)
 	}
-	creds.session = kept
+	creds.temporary = kept
 	return creds
 }
 
@@ -76,8 +76,8 @@ const (
 	expiresMember   = "expiration"
 )
 
-// readSession reads a credentials file.
-func readSession(name string) (s session, err error) {
+// readCredentials reads a credentials file.
+func readCredentials(name string) (s temporary, err error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return s, err
@@ -90,31 +90,31 @@ func readSession(name string) (s session, err error) {
 		}
 	}
 	if s.retrieved, err = time.Parse(time.RFC3339, values[retrievedMember]); err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
 	if s.expires, err = time.Parse(time.RFC3339, values[expiresMember]); err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
 	s.Credentials = sigv4.Credentials{
 		AccessKeyID: values["aws_access_key_id"], SecretAccessKey: values["aws_secret_access_key"], SessionToken: values["aws_session_token"],
 	}
 	if s.AccessKeyID == "" || s.SecretAccessKey == "" {
-		return session{}, errors.New("no key")
+		return temporary{}, errors.New("no key")
 	}
 	return s, nil
 }
 
 // write writes a credentials file, in the format that AWS's tools share, for workers and scripts.
-func (s *session) write(name string) error {
+func (s *temporary) write(name string) error {
 	return disk.Write(name, fmt.Appendf(nil, "# The credentials of this node, kept fresh by its agent.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n%s = %s\n%s = %s\n",
 		s.AccessKeyID, s.SecretAccessKey, s.SessionToken, retrievedMember, s.retrieved.Format(time.RFC3339), expiresMember, s.expires.Format(time.RFC3339)))
 }
 
 // due is the time for new credentials: when half of their life is over.
-func (s *session) due() time.Time { return s.retrieved.Add(s.expires.Sub(s.retrieved) / 2) }
+func (s *temporary) due() time.Time { return s.retrieved.Add(s.expires.Sub(s.retrieved) / 2) }
 
 // due is the time to look for new credentials.
-func (c *credentials) due(s *session) time.Time {
+func (c *credentials) due(s *temporary) time.Time {
 	if again := s.retrieved.Add(c.trust); c.trust > 0 && again.Before(s.due()) {
 		return again
 	}
@@ -131,10 +131,10 @@ func (c *credentials) sign(ctx context.Context, r *http.Request, body []byte, se
 }
 
 // get waits for valid credentials.
-func (c *credentials) get(ctx context.Context) (session, error) {
+func (c *credentials) get(ctx context.Context) (temporary, error) {
 	for {
 		c.mu.Lock()
-		s, changed := c.session, c.changed
+		s, changed := c.temporary, c.changed
 		c.mu.Unlock()
 		if time.Now().Before(s.expires) {
 			return s, nil
@@ -167,7 +167,7 @@ func (c *credentials) judge(err error) {
 // run keeps the credentials fresh until ctx ends.
 func (c *credentials) run(ctx context.Context) {
 	c.mu.Lock()
-	due := c.due(&c.session)
+	due := c.due(&c.temporary)
 	c.mu.Unlock()
 	if c.trust > 0 {
 		due = time.Now() // who knows what has changed since the last run
@@ -216,16 +216,16 @@ func patience(err error, n int) time.Duration {
 }
 
 // refresh asks for new credentials and, when it is time or the server says so, replaces the key.
-func (c *credentials) refresh(ctx context.Context) (session, error) {
+func (c *credentials) refresh(ctx context.Context) (temporary, error) {
 	s, replace, err := c.retrieve(ctx)
 	if err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
 	if err := s.write(c.node.path(credentialsFile)); err != nil {
 		c.log.Warn("the credentials cannot be kept; workers will not have them", "error", err)
 	}
 	c.mu.Lock()
-	c.session = s
+	c.temporary = s
 	close(c.changed)
 	c.changed = make(chan struct{})
 	c.mu.Unlock()
@@ -241,21 +241,21 @@ func (c *credentials) refresh(ctx context.Context) (session, error) {
 }
 
 // own gets credentials for a registered node.
-func (c *credentials) own(ctx context.Context) (s session, replace bool, err error) {
+func (c *credentials) own(ctx context.Context) (s temporary, replace bool, err error) {
 	out, err := c.token(ctx, &c.node.Key)
 	if c.node.NextKey != nil {
 		out, err = c.resume(ctx, out, err)
 	}
 	if err != nil {
-		return session{}, false, err
+		return temporary{}, false, err
 	}
 	old := c.rotateDays > 0 && time.Since(c.node.Key.Created) > time.Duration(c.rotateDays)*24*time.Hour
-	return sessionOf(out), out.UpdateKeyPair || old, nil
+	return temporaryOf(out), out.UpdateKeyPair || old, nil
 }
 
-// sessionOf reads a server's answer.
-func sessionOf(out *ssm.RequestManagedInstanceRoleTokenOutput) session {
-	return session{
+// temporaryOf reads a server's answer.
+func temporaryOf(out *ssm.RequestManagedInstanceRoleTokenOutput) temporary {
+	return temporary{
 		Credentials: sigv4.Credentials{AccessKeyID: out.AccessKeyId, SecretAccessKey: out.SecretAccessKey, SessionToken: out.SessionToken},
 		retrieved:   time.Now().UTC().Truncate(time.Second), expires: out.TokenExpirationDate.UTC(),
 	}

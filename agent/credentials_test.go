@@ -189,7 +189,7 @@ func TestCredentialsAreRefreshed(t *testing.T) {
 		}
 
 		next := reopen(t, c.node, b, 0)
-		if s, err := next.get(t.Context()); err != nil || s != c.session {
+		if s, err := next.get(t.Context()); err != nil || s != c.temporary {
 			t.Errorf("the next agent has %v, %v", s, err)
 		}
 		running(t, next.run)
@@ -226,7 +226,7 @@ func TestCredentialsFile(t *testing.T) {
 		if err := os.WriteFile(name, []byte(damage), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := readSession(name); err == nil {
+		if s, err := readCredentials(name); err == nil {
 			t.Errorf("%q gave %v", damage, s)
 		}
 	}

@@ -9,3 +9,6 @@ func (c *Config) Hurry(what string, d time.Duration) {
 		"ack": &c.pace.ack, "watch": &c.pace.watch, "reboot": &c.pace.reboot, "farewell": &c.pace.farewell,
 	}[what] = d
 }
+
+// MostSessions sets how many sessions a node holds.
+func (c *Config) MostSessions(n int) { c.mostSessions = n }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -313,7 +312,7 @@ func sweepOnce(n *node, now time.Time) error {
 		failed = append(failed, err)
 		for _, e := range entries {
 			info, err := e.Info()
-			if err != nil || now.Sub(info.ModTime()) < seenLife || strings.HasPrefix(e.Name(), ".") || disk.Exists(n.path(jobsFolder, e.Name())) {
+			if err != nil || now.Sub(info.ModTime()) < seenLife || !n.sweepable(e.Name()) {
 				continue // also when it is gone meanwhile
 			}
 			if folder == orchestrationFolder && disk.Exists(n.path(seenFolder, e.Name())) {

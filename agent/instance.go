@@ -85,7 +85,7 @@ type instance struct {
 
 // retrieve gets credentials: those of the instance profile's role if the server takes them, otherwise those of the account's default role.
 // source: agent
-func (i *instance) retrieve(ctx context.Context) (s session, replace bool, err error) {
+func (i *instance) retrieve(ctx context.Context) (s temporary, replace bool, err error) {
 	unregistered := i.register(ctx)
 	if unregistered != nil && ctx.Err() == nil {
 		i.log.Info("the instance's key is not registered yet", "error", unregistered)
@@ -162,27 +162,27 @@ func signing(c *imds.Credentials) sigv4.Credentials {
 }
 
 // profile gets the credentials of the role in the instance profile, and tries with a first heartbeat whether the server takes them.
-func (i *instance) profile(ctx context.Context) (session, error) {
+func (i *instance) profile(ctx context.Context) (temporary, error) {
 	c, err := i.imds().Role(ctx)
 	if err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
 	in := firstHeartbeat(i.node.InstanceID, platform.Type())
 	if err := i.signed(c, false).Call(ctx, "UpdateInstanceInformation", in, new(ssm.UpdateInstanceInformationOutput)); err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
-	return session{Credentials: signing(c), retrieved: time.Now().UTC().Truncate(time.Second), expires: c.Expiration.UTC()}, nil
+	return temporary{Credentials: signing(c), retrieved: time.Now().UTC().Truncate(time.Second), expires: c.Expiration.UTC()}, nil
 }
 
 // byDefault gets the credentials of the account's default role.
-func (i *instance) byDefault(ctx context.Context) (session, error) {
+func (i *instance) byDefault(ctx context.Context) (temporary, error) {
 	c, err := i.imds().Identified(ctx)
 	if err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
 	out, err := requestToken(ctx, i.signed(c, true), i.node.Fingerprint)
 	if err != nil {
-		return session{}, err
+		return temporary{}, err
 	}
-	return sessionOf(out), nil
+	return temporaryOf(out), nil
 }

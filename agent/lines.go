@@ -71,19 +71,19 @@ func (l *lines) set(line string, ch *channel) {
 }
 
 // run keeps a line open until ctx ends.
-func (l *lines) run(ctx context.Context, in *inbox) {
+func (l *lines) run(ctx context.Context, in *inbox, ss *sessions) {
 	var parts sync.WaitGroup
-	parts.Go(func() { l.control(ctx, in) })
+	parts.Go(func() { l.control(ctx, in, ss) })
 	parts.Go(func() { l.poll(ctx, in) })
 	parts.Wait()
 }
 
 // control keeps the control channel open. A channel that was good is replaced at once; after
 // failures the pauses grow.
-func (l *lines) control(ctx context.Context, in *inbox) {
+func (l *lines) control(ctx context.Context, in *inbox, ss *sessions) {
 	for failures := 0; ctx.Err() == nil; {
 		begin := time.Now()
-		opened, err := l.converse(ctx, in)
+		opened, err := l.converse(ctx, in, ss)
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,7 +105,7 @@ func (l *lines) control(ctx context.Context, in *inbox) {
 }
 
 // converse opens a control channel and takes messages from it until it ends.
-func (l *lines) converse(ctx context.Context, in *inbox) (opened bool, err error) {
+func (l *lines) converse(ctx context.Context, in *inbox, ss *sessions) (opened bool, err error) {
 	ch, err := openChannel(ctx, l.node, l.calls, l.creds, l.pace)
 	if err != nil {
 		return false, err
@@ -122,7 +122,7 @@ func (l *lines) converse(ctx context.Context, in *inbox) (opened bool, err error
 		if err != nil {
 			return true, err
 		}
-		if err := l.take(ch, m, in); err != nil {
+		if err := l.take(ctx, ch, m, in, ss); err != nil {
 			l.log.Warn("a message could not be handled", "type", m.Type, "error", err)
 		}
 	}
@@ -146,7 +146,7 @@ type jobAck struct {
 }
 
 // take handles one message of the control channel.
-func (l *lines) take(ch *channel, m *api.Message, in *inbox) error {
+func (l *lines) take(ctx context.Context, ch *channel, m *api.Message, in *inbox, ss *sessions) error {
 	switch m.Type {
 	case "agent_job":
 		var a agentJob
@@ -166,42 +166,13 @@ func (l *lines) take(ch *channel, m *api.Message, in *inbox) error {
 	case "agent_job_reply_ack":
 		return ch.acknowledged(m.Payload)
 	case "interactive_shell":
-		return l.noSession(ch, m)
-	case "channel_closed", "agent_task_acknowledge":
-		return nil // they are about sessions, of which there are none
+		return ss.accept(ctx, m.Payload)
+	case "channel_closed":
+		return ss.end(m.Payload)
+	case "agent_task_acknowledge":
+		return ss.acknowledged(m.Payload)
 	}
 	return errors.New("an unknown type")
-}
-
-// taskComplete is the payload of an agent_task_complete. source: agent
-type taskComplete struct {
-	SchemaVersion    int
-	TaskID           string `json:"TaskId"`
-	Topic            string
-	FinalTaskStatus  string
-	IsRoutingFailure bool
-	AwsAccountID     string `json:"AwsAccountId"`
-	InstanceID       string `json:"InstanceId"`
-	Output           string
-	S3Bucket         string
-	S3URLSuffix      string `json:"S3UrlSuffix"`
-	CwlGroup         string
-	CwlStream        string
-	RetryNumber      int
-}
-
-// noSession ends a session that this agent cannot hold, so that nobody waits for it.
-func (l *lines) noSession(ch *channel, m *api.Message) error {
-	var task struct {
-		TaskID string `json:"TaskId"`
-	}
-	if err := json.Unmarshal(m.Payload, &task); err != nil {
-		return err
-	}
-	return errors.Join(errors.New("this agent holds no sessions"), ch.send("agent_task_complete", uuid.New(), taskComplete{
-		SchemaVersion: 1, TaskID: task.TaskID, Topic: "agent_task_complete", FinalTaskStatus: "Failed", InstanceID: l.node.InstanceID,
-		Output: "This agent holds no sessions.",
-	}))
 }
 
 // errNoLine says that there is no line for a reply at present.

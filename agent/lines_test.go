@@ -3,7 +3,6 @@
 package agent_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -305,26 +304,6 @@ func TestBadMessages(t *testing.T) {
 	w.Do(func() {
 		if len(w.node.Opened) != 1 {
 			t.Errorf("%d channels", len(w.node.Opened))
-		}
-	})
-}
-
-// TestNoSessions ends sessions that it cannot hold.
-func TestNoSessions(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.node.Online(t)
-	if err := w.node.SendMessage(&api.Message{Type: "interactive_shell", Schema: 1, Created: time.Now(), ID: uuid.New(), Payload: []byte(`{"SchemaVersion":1,"TaskId":"task-1","Topic":"interactive_shell","Content":"{}"}`)}); err != nil {
-		t.Fatal(err)
-	}
-	w.Wait(t, "an answer", func() bool { return len(w.node.Others) == 1 })
-	w.Do(func() {
-		var got map[string]any
-		if err := json.Unmarshal(w.node.Others[0].Payload, &got); err != nil || w.node.Others[0].Type != "agent_task_complete" {
-			t.Fatal(w.node.Others[0].Type, err)
-		}
-		if got["TaskId"] != "task-1" || got["FinalTaskStatus"] != "Failed" || got["InstanceId"] != w.node.ID || got["Topic"] != "agent_task_complete" {
-			t.Errorf("%v", got)
 		}
 	})
 }

@@ -41,6 +41,7 @@ const (
 	orchestrationFolder = "orchestration"
 	outboxFolder        = "outbox"
 	seenFolder          = "seen"
+	sessionsFolder      = "sessions"
 )
 
 // ErrNotRegistered says that a state folder holds no registration.
@@ -282,7 +283,7 @@ func openNode(ctx context.Context, cfg *Config) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range []string{jobsFolder, orchestrationFolder, outboxFolder, seenFolder} {
+	for _, folder := range []string{jobsFolder, orchestrationFolder, outboxFolder, seenFolder, sessionsFolder} {
 		if err := disk.Folder(n.path(folder)); err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func Work(ctx context.Context, state, command string, wake io.Writer, log *slog.
 		return err
 	}
 	r := &document.Runner{
-		Dir: j.folder, Work: n.path(orchestrationFolder, command), Command: command, SSM: calls.kept(n), HTTP: downloads, Log: log, Wake: wake,
+		Dir: j.folder, Work: n.path(orchestrationFolder, command), Command: command, SSM: calls.kept(n, "ssm"), HTTP: downloads, Log: log, Wake: wake,
 		Node: plugin.Node{InstanceID: n.InstanceID, Region: n.Region, Platform: platform.System(ctx), Credentials: n.path(credentialsFile)},
 	}
 	run, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -166,17 +166,20 @@ func Work(ctx context.Context, state, command string, wake io.Writer, log *slog.
 	return err
 }
 
-// kept calls ssm with the credentials that the agent keeps in the node's folder.
-func (c *calls) kept(n *node) *caller {
-	s := c.service("ssm", callTime)
-	s.client.Sign = func(_ context.Context, r *http.Request, body []byte) error {
-		creds, err := readSession(n.path(credentialsFile))
-		if err != nil {
-			return err
-		}
-		return sigv4.Sign(r, sigv4.HashPayload(body), creds.Credentials, n.Region, "ssm", time.Now())
-	}
+// kept calls a service with the credentials that the agent keeps in the node's folder.
+func (c *calls) kept(n *node, name string) *caller {
+	s := c.service(name, callTime)
+	s.client.Sign = func(_ context.Context, r *http.Request, body []byte) error { return n.signKept(r, body, name) }
 	return s
+}
+
+// signKept signs with these credentials.
+func (n *node) signKept(r *http.Request, body []byte, service string) error {
+	creds, err := readCredentials(n.path(credentialsFile))
+	if err != nil {
+		return err
+	}
+	return sigv4.Sign(r, sigv4.HashPayload(body), creds.Credentials, n.Region, service, time.Now())
 }
 
 // downloads is a client for downloads, which trusts what the system and the node trust.

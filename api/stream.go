@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/vennel/vennel/datachannel"
 )
@@ -15,14 +16,19 @@ import (
 // A stream waits for most of its life, and there may be many. So its context knows nothing of the
 // request, which need not be kept, and what goes deep is done aside.
 type Stream interface {
-	// Accept upgrades, and reads the opening message into the rest of the input. It gives the
-	// context of the conversation.
-	Accept(in any) (context.Context, error)
+	// Accept upgrades, reads the opening message into the rest of the input, and has check judge that.
+	// What check says is the outcome in the audit trail. It gives the context of the conversation,
+	// which is that of check, too.
+	Accept(in any, check func(context.Context) error) (context.Context, error)
 	Receive() (*Message, error) // io.EOF when the peer is gone
 	Send(*Message) error        // returns when the bytes are handed to the kernel
 	// Ping asks whether the peer is there. answered is called within Receive, between what came before
 	// the answer and what came after it; it is not called when the stream ends before.
+	// It may be nil.
 	Ping(answered func()) error
+	// Patience is for a peer that may be busy for as long as it likes: it may say nothing for so long, and take
+	// whatever time it needs for what is sent to it. Called by the goroutine that receives.
+	Patience(silence time.Duration)
 	Close(reason string) error
 }
 

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vennel/vennel/agent"
 )
@@ -22,6 +23,7 @@ type Agent struct {
 	Register AgentRegister `cmd:"" help:"Register this machine as a managed node."`
 	Run      AgentRun      `cmd:"" help:"Run as a managed node until told to stop."`
 	Work     AgentWork     `cmd:"" hidden:"" help:"Run one command; the agent starts this."`
+	Session  AgentSession  `cmd:"" hidden:"" help:"Hold one session; the agent starts this."`
 }
 
 // LogLevel is how much is logged.
@@ -88,6 +90,7 @@ type AgentRun struct {
 	CA            string `name:"ca" env:"VENNEL_AGENT_CA" type:"existingfile" help:"On an EC2 instance, the file of a certificate authority that is trusted beside the system's."`
 	Metadata      string `name:"metadata-endpoint" env:"AWS_EC2_METADATA_SERVICE_ENDPOINT" help:"The URL of the instance metadata service."`
 	RotateKeyDays int    `help:"Replace the node's key when it is this many days old; 0 is never." default:"0"`
+	SessionUser   string `env:"VENNEL_AGENT_SESSION_USER" help:"The user that sessions run as when nothing says otherwise. Without it that is ssm-user, who is created, or the agent's own user if that is not root."`
 	RebootCommand string `help:"The command that reboots the machine when a step asks for it." default:"${reboot}"`
 	LogLevel
 }
@@ -121,10 +124,17 @@ func (c *AgentRun) Run(ctx context.Context, s Streams) error {
 		authority = string(pem)
 	}
 	log := c.logger(s.Err)
+	session := []string{self, "agent", "session", "--log-level", c.LogLevel.LogLevel.String()}
+	if c.SessionUser != "" {
+		session = append(session, "--session-user", c.SessionUser)
+	}
+	if c.Metadata != "" {
+		session = append(session, "--metadata-endpoint", c.Metadata)
+	}
 	return agent.Run(ctx, agent.Config{
 		Endpoint: c.Endpoint, Domain: c.ServiceDomain, CA: authority, Metadata: c.Metadata,
 		State: c.State, RotateKeyDays: c.RotateKeyDays, RebootCommand: strings.Fields(c.RebootCommand), Log: log,
-		Worker: []string{self, "agent", "work", "--log-level", c.LogLevel.LogLevel.String()},
+		Worker: []string{self, "agent", "work", "--log-level", c.LogLevel.LogLevel.String()}, Session: session,
 	})
 }
 
@@ -141,4 +151,21 @@ func (c *AgentWork) Run(ctx context.Context, s Streams) error {
 	signal.Notify(broken, syscall.SIGPIPE) // caught, not ignored: scripts would inherit that
 	defer signal.Stop(broken)
 	return agent.Work(ctx, c.State, c.Command, s.Out, c.logger(s.Err).With("command", c.Command))
+}
+
+// AgentSession holds one session that the agent has accepted.
+type AgentSession struct {
+	State       string        `required:"" help:"The state folder."`
+	Session     string        `required:"" help:"The session's id."`
+	SessionUser string        `help:"The user that sessions run as when nothing says otherwise."`
+	Metadata    string        `name:"metadata-endpoint" help:"The URL of the instance metadata service."`
+	Patience    time.Duration `default:"10m" help:"The time without a connection after which the session ends."`
+	LogLevel
+}
+
+// Run runs the session's process.
+func (c *AgentSession) Run(ctx context.Context, s Streams) error {
+	return agent.Hold(ctx, agent.Holder{
+		State: c.State, Session: c.Session, User: c.SessionUser, Metadata: c.Metadata, Patience: c.Patience, Log: c.logger(s.Err).With("session", c.Session),
+	})
 }

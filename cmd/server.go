@@ -52,6 +52,7 @@ import (
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	ssmsession "github.com/vennel/vennel/service/ssm/session"
 	"github.com/vennel/vennel/service/ssm/setting"
 	"github.com/vennel/vennel/service/ssm/tag"
 	"github.com/vennel/vennel/service/ssmmessages"
@@ -87,7 +88,9 @@ type Server struct {
 	db        *store.DB
 	audit     *store.Log
 	flows     *store.Log
+	shown     *store.Log // transcripts of sessions
 	nodes     *fleet.Fleet
+	sessions  *ssmsession.Sessions
 	endpoints *endpoint.Endpoints
 	hub       *link.Hub // of the hosts and gateways elsewhere
 	network   *network.Network
@@ -128,6 +131,9 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.flows, err = store.OpenLog(ctx, s.db, "flow", cfg.Log); err != nil {
 		return s, err
 	}
+	if s.shown, err = store.OpenLog(ctx, s.db, "transcript", cfg.Log); err != nil {
+		return s, err
+	}
 	identity := iam.New(s.db, master, cfg.Log)
 	s.IAM = identity
 	if err := identity.CheckKey(ctx); err != nil {
@@ -160,6 +166,12 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 	})
 	settings := setting.New(s.db, map[string]setting.Kind{fleet.DefaultRole: fleet.DefaultRoleSetting()})
 	s.endpoints = endpoint.New(s.db)
+	s.sessions = ssmsession.New(ssmsession.Config{
+		DB: s.db, Fleet: nodes, Master: master, Transcripts: s.shown, Log: cfg.Log,
+		Endpoint: func(ctx context.Context, vpc string) (string, error) {
+			return s.endpoints.OwnName(ctx, vpc, "ssmmessages")
+		},
+	})
 	flowLogs := flowlog.New(s.db, s.flows, cfg.Log)
 	s.Mux = wire.New(ctx, wire.Config{
 		Services: []api.Service{
@@ -183,12 +195,15 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			logsapi.Service(logs.New(flowLogs)),
 			resolverapi.Service(route53resolver.New(s.db)),
 			s3api.Service(s3api.Unimplemented{}),
-			ssmapi.Service(&ssm.Service{Commands: commands, Documents: document.New(s.db), Fleet: nodes, Settings: settings, Tags: tags}),
-			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, master, cfg.Log)),
+			ssmapi.Service(&ssm.Service{
+				Commands: commands, Documents: document.New(s.db), Fleet: nodes, Sessions: s.sessions, Settings: settings, Tags: tags,
+			}),
+			ssmmessagesapi.Service(ssmmessages.New(nodes, commands, s.sessions, master, cfg.Log)),
 			stsapi.Service(sts.New(s.db, identity)),
 		},
 		Credentials: credentials{identity, nodes},
 		Via:         s.endpoints.Via,
+		Rest:        s.sessions.Rest,
 		Record:      trail.Record,
 		TokenKey:    master.Derive("pagination tokens"),
 		Region:      cfg.Region,
@@ -214,7 +229,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			return err
 		},
 	})
-	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, trail.Run, s.network.Run, flowLogs.Run, s.keepTogether}
+	s.run = []func(context.Context) error{s.db.Run, identity.Run, nodes.Run, commands.Run, s.sessions.Run, trail.Run, s.network.Run, flowLogs.Run, s.keepTogether}
 	return s, nil
 }
 
@@ -232,12 +247,15 @@ func (s *Server) Update(ctx context.Context, change func(*store.Tx) error) error
 	return s.db.Update(ctx, change)
 }
 
+// Sessions are those of Session Manager, for their neighbours.
+func (s *Server) Sessions() *ssmsession.Sessions { return s.sessions }
+
 // Network is what carries the private network, for its neighbours.
 func (s *Server) Network() *network.Network { return s.network }
 
 // Close ends what OpenServer opened, after Run has returned.
 func (s *Server) Close() (err error) {
-	for _, log := range []*store.Log{s.audit, s.flows} {
+	for _, log := range []*store.Log{s.audit, s.flows, s.shown} {
 		if log != nil {
 			err = errors.Join(err, log.Close())
 		}

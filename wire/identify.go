@@ -24,6 +24,9 @@ const regionHeader = "X-Vennel-Region"
 // healthPath is answered without a signature; it says only that the server is up.
 const healthPath = ownPaths + "health"
 
+// dataChannels is where clients of sessions come, unsigned and often to a plain address. No bucket has a name of two characters.
+const dataChannels = "/v1/data-channel/"
+
 // identify says which service and Region a request is for, and reads its signature and body. The
 // service stays nil where nothing names one of ours.
 //
@@ -52,6 +55,8 @@ func (m *Mux) identify(rq *request) error {
 		rq.svc = m.targets[prefix]
 	case host.service != "":
 		rq.svc = m.services[host.service]
+	case sig == nil && strings.HasPrefix(rq.URL.Path, dataChannels):
+		rq.svc = m.services["ssmmessages"]
 	case sig == nil && rq.URL.Path != "/" && !strings.HasPrefix(rq.URL.Path, ownPaths):
 		rq.svc = m.services["s3"]
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -25,6 +26,7 @@ const (
 	streamSilence = 2 * time.Minute
 	openingWait   = 15 * time.Second // for the upgrade and the opening message
 	mostOpening   = 16 << 10         // bytes of the opening message
+	mostEarly     = 64               // messages that come before it
 	streamWrite   = 30 * time.Second // for one message
 	controlWrite  = time.Second      // for a pong or a goodbye
 	mostPings     = 20               // in pingWindow
@@ -69,14 +71,24 @@ type stream struct {
 
 	conn   *websocket.Conn // once accepted
 	opened bool            // the opening message has come; of the receiving goroutine
+	silent time.Duration   // how long the peer may say nothing; of the receiving goroutine
 	window time.Time       // when the pings that are counted began; of the receiving goroutine
 	pings  int
 
-	sending sync.Mutex // guards the writing of messages on conn
+	sending sync.Mutex  // guards the writing of messages on conn
+	patient atomic.Bool // the peer may take its time
 
-	asking sync.Mutex
-	asked  map[string]func() // what to do when a ping is answered; guarded by asking
-	pinged uint64            // pings sent; guarded by asking
+	asking    sync.Mutex
+	asked     []question // those not answered, in their order; guarded by asking
+	pinged    uint64     // pings sent; guarded by asking
+	ping      []byte     // of the peer, the last one not answered, or nil; guarded by asking
+	answering bool       // a goroutine answers it; guarded by asking
+}
+
+// question is a ping of ours that is not answered.
+type question struct {
+	number   uint64
+	answered func()
 }
 
 // converse runs a stream operation. It starts it in a goroutine of its own, because the stack of
@@ -158,8 +170,8 @@ func (s *stream) ended(err error) {
 	s.end(code, reason, time.Now().Add(controlWrite))
 }
 
-// Accept upgrades the request and reads the opening message into the input.
-func (s *stream) Accept(in any) (context.Context, error) {
+// Accept upgrades the request, reads the opening message into the input and has it checked.
+func (s *stream) Accept(in any, check func(context.Context) error) (context.Context, error) {
 	if len(s.call.Decisions()) == 0 {
 		return nil, fmt.Errorf("%s accepted without an authorization", s.op.Name)
 	}
@@ -173,16 +185,22 @@ func (s *stream) Accept(in any) (context.Context, error) {
 	s.mux.live(s)
 	conn.SetPingHandler(s.pong)
 	conn.SetPongHandler(s.ponged)
-	err = s.opening(in)
+	if err = s.opening(in); err == nil {
+		err = check(s.mux.base)
+	}
 	done(err)
 	return s.mux.base, err
 }
 
-// opening reads the first message, a text. Pings do not lengthen the time for it.
+// opening reads the first message, a text. Pings do not lengthen the time for it. Official peers that open a data channel again may
+// send something again before they have opened it; it is passed over, for they send again what is not acknowledged.
 func (s *stream) opening(in any) error {
 	s.conn.SetReadLimit(mostOpening)
 	s.wait(openingWait)
 	kind, body, err := s.conn.ReadMessage()
+	for n := 0; err == nil && kind == websocket.BinaryMessage && n < mostEarly; n++ {
+		kind, body, err = s.conn.ReadMessage()
+	}
 	switch {
 	case errors.Is(err, websocket.ErrReadLimit):
 		return api.Errorf(api.Unserializable, "The opening message is larger than %d bytes", mostOpening)
@@ -194,9 +212,8 @@ func (s *stream) opening(in any) error {
 	if err := decodeJSON(body, s.op.in(), reflect.ValueOf(in).Elem(), new(checker)); err != nil {
 		return err
 	}
-	s.opened = true
+	s.opened, s.silent = true, streamSilence
 	s.conn.SetReadLimit(datachannel.FrameOverhead + datachannel.MostPayload)
-	s.wait(streamSilence)
 	return nil
 }
 
@@ -214,18 +231,51 @@ func (s *stream) pong(data string) error {
 		return errPings
 	}
 	if s.opened {
-		s.wait(streamSilence)
+		s.wait(s.silent)
 	}
-	return api.Aside(func() error {
-		// A pong that must wait behind a long message is not worth the stream.
-		_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), now.Add(controlWrite))
-		return nil
-	})
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	s.ping = []byte(data)
+	if !s.answering {
+		s.answering = true
+		s.mux.streams.Go(s.answer) // what the peer says next does not wait for it
+	}
+	return nil
+}
+
+// answer answers the last ping of the peer, and those that come meanwhile: those before need no answer of
+// their own. A pong that must wait behind a long message is not worth the stream.
+func (s *stream) answer() {
+	for {
+		s.asking.Lock()
+		ping := s.ping
+		s.ping, s.answering = nil, ping != nil
+		s.asking.Unlock()
+		if ping == nil {
+			return
+		}
+		_ = s.conn.WriteControl(websocket.PongMessage, ping, s.by(controlWrite))
+	}
+}
+
+// by is until when something is to be written; a peer that may take its time has all of it.
+func (s *stream) by(d time.Duration) time.Time {
+	if s.patient.Load() {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// Patience gives the peer time.
+func (s *stream) Patience(silence time.Duration) {
+	s.silent = silence
+	s.patient.Store(true)
 }
 
 // Receive returns the next message, or io.EOF when the peer is gone or silent. A peer that breaks
-// the rules is told how when the operation returns the error.
+// the rules is told how when the operation returns the error. The time of its silence begins when somebody listens.
 func (s *stream) Receive() (*api.Message, error) {
+	s.wait(s.silent)
 	kind, body, err := s.conn.NextReader()
 	if err == nil && kind != websocket.BinaryMessage {
 		return nil, api.Errorf(api.Unserializable, "%v: text after the opening message", datachannel.ErrFrame)
@@ -244,7 +294,6 @@ func (s *stream) Receive() (*api.Message, error) {
 	case err != nil:
 		return nil, io.EOF
 	}
-	s.wait(streamSilence)
 	return m, nil
 }
 
@@ -256,34 +305,47 @@ func (s *stream) Send(m *api.Message) error {
 	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	if err := s.conn.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
+	if err := s.conn.SetWriteDeadline(s.by(streamWrite)); err != nil {
 		return err
 	}
 	return s.conn.WriteMessage(websocket.BinaryMessage, frame)
 }
 
-// Ping sends a ping of its own kind, whose answer cannot be taken for another's.
+// Ping sends a ping with a number.
 func (s *stream) Ping(answered func()) error {
 	s.asking.Lock()
-	if s.asked == nil {
-		s.asked = map[string]func(){}
-	}
 	s.pinged++
-	text := strconv.FormatUint(s.pinged, 36)
-	s.asked[text] = answered
+	text := strconv.FormatUint(s.pinged, 10)
+	if answered != nil {
+		s.asked = append(s.asked, question{s.pinged, answered})
+	}
 	s.asking.Unlock()
-	return s.conn.WriteControl(websocket.PingMessage, []byte(text), time.Now().Add(controlWrite))
+	return s.conn.WriteControl(websocket.PingMessage, []byte(text), s.by(controlWrite))
 }
 
-// ponged takes an answer to a ping. Those that nobody asked for are no sign of anything but life.
+// ponged takes an answer to a ping. Some peers answer only the last of those that have come, which answers those
+// before it too. What nobody asked for is no sign of anything but life.
 func (s *stream) ponged(text string) error {
-	s.wait(streamSilence)
+	s.wait(s.silent)
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil
+	}
 	s.asking.Lock()
-	answered := s.asked[text]
-	delete(s.asked, text)
+	var answered []question
+	if number <= s.pinged {
+		n := 0
+		for n < len(s.asked) && s.asked[n].number <= number {
+			n++
+		}
+		answered, s.asked = s.asked[:n:n], s.asked[n:]
+		if len(s.asked) == 0 {
+			s.asked = nil
+		}
+	}
 	s.asking.Unlock()
-	if answered != nil {
-		answered()
+	for _, q := range answered {
+		q.answered()
 	}
 	return nil
 }
@@ -340,6 +402,9 @@ func (m *Mux) dead(s *stream) {
 // closeStreams ends all streams when the server stops. Peers that do not listen hold up neither the
 // others nor the server.
 func (m *Mux) closeStreams() {
+	if m.Rest != nil {
+		m.Rest()
+	}
 	m.mu.Lock()
 	open := make(chan *stream, len(m.open))
 	for s := range m.open {

@@ -64,7 +64,7 @@ func newChannel(t testing.TB, h handler) *channel {
 func accepting(f func(s api.Stream) error) handler {
 	return func(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 		allow(ctx)
-		if _, err := s.Accept(in); err != nil {
+		if _, err := s.Accept(in, unchecked); err != nil {
 			return err
 		}
 		return f(s)
@@ -240,7 +240,7 @@ func TestStreamRefused(t *testing.T) {
 		"not at all": {refusing(nil), channelURL, nil, 500, "<InternalFailure>"},
 		"panic":      {func(context.Context, *ssmmessages.OpenControlChannelInput, api.Stream) error { panic("secret") }, channelURL, nil, 500, "<InternalFailure>"},
 		"undecided": {func(_ context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
-			_, err := s.Accept(in)
+			_, err := s.Accept(in, unchecked)
 			return err
 		}, channelURL, nil, 500, "<InternalFailure>"},
 		"a short id": {refusing(nil), strings.Replace(channelURL, "mi-0123456789abcdef0", "mi-1", 1), nil, 400, "<ValidationException><Message>1 validation error detected: Value &#39;mi-1&#39; at &#39;channelId&#39; failed"},
@@ -302,7 +302,15 @@ func TestStreamOpening(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}, openingWait, "larger than"}, // the client's buffer sends in pieces of four KiB
-		"a binary":         {func(c *websocket.Conn) { _ = c.WriteMessage(websocket.BinaryMessage, []byte(opening)) }, 0, "The opening message must be a text"},
+		"binaries": {func(c *websocket.Conn) {
+			for range mostEarly + 1 {
+				_ = c.WriteMessage(websocket.BinaryMessage, []byte(opening))
+			}
+		}, 0, "The opening message must be a text"},
+		"a binary first": {func(c *websocket.Conn) {
+			_ = c.WriteMessage(websocket.BinaryMessage, []byte(opening))
+			_ = c.WriteMessage(websocket.TextMessage, []byte(opening))
+		}, -1, ""},
 		"too much":         {text(`{"X":"` + strings.Repeat("x", mostOpening) + `"}`), 0, ""}, // told by the library
 		"no JSON":          {text("hello"), 0, ""},
 		"another kind":     {text(`{"TokenValue":1}`), 0, "NUMBER_VALUE can not be converted to a String"},
@@ -317,7 +325,7 @@ func TestStreamOpening(t *testing.T) {
 				accepted := make(chan error, 1)
 				ch := newChannel(t, func(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 					allow(ctx)
-					_, err := s.Accept(in)
+					_, err := s.Accept(in, unchecked)
 					accepted <- err
 					got <- in.ChannelId
 					return err
@@ -733,3 +741,171 @@ func TestStreamGoroutines(t *testing.T) {
 		}
 	})
 }
+
+// answering opens a stream whose peer keeps the pings that it gets, so that a test answers them.
+func (c *channel) answering(t testing.TB) (p *peer, pings chan string) {
+	t.Helper()
+	p, pings = c.open(t), make(chan string, 100)
+	p.SetPingHandler(func(text string) error { pings <- text; return nil })
+	return p, pings
+}
+
+// TestStreamAsks pings a peer: an answer is heard between the messages before and after it, and only once; a later one
+// answers for those before it; and what nobody asked for means nothing.
+func TestStreamAsks(t *testing.T) {
+	for name, c := range map[string]struct {
+		says func(p *peer, pings []string)
+		want string
+	}{
+		"in order": {func(p *peer, pings []string) {
+			p.tell(t, "a")
+			p.answer(pings[0])
+			p.tell(t, "b")
+			p.answer(pings[1])
+			p.tell(t, "c")
+			p.answer(pings[2])
+		}, "a 1 b 2 c 3 end"},
+		"twice": {func(p *peer, pings []string) {
+			p.answer(pings[0])
+			p.answer(pings[0])
+			p.answer(pings[1])
+			p.answer(pings[0])
+		}, "1 2 end"},
+		"the last only": {func(p *peer, pings []string) {
+			p.tell(t, "a")
+			p.answer(pings[2])
+			p.tell(t, "b")
+			p.answer(pings[0])
+		}, "a 1 2 3 b end"},
+		"those of strangers": {func(p *peer, _ []string) {
+			for _, text := range []string{"", "x", "0", "-1", "6", "9999999999", "18446744073709551615", "18446744073709551616", "keepalive", strings.Repeat("9", 125)} {
+				p.answer(text)
+			}
+			p.tell(t, "a")
+		}, "a end"},
+		"never": {func(p *peer, _ []string) { p.tell(t, "a") }, "a end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var heard []string
+				ended := make(chan struct{})
+				start := make(chan struct{})
+				ch := newChannel(t, accepting(func(s api.Stream) error {
+					defer close(ended)
+					<-start
+					for i := range 3 {
+						if err := s.Ping(func() { heard = append(heard, fmt.Sprint(i+1)) }); err != nil {
+							t.Error(err)
+						}
+					}
+					for range 2 { // nobody waits for these
+						if err := s.Ping(nil); err != nil {
+							t.Error(err)
+						}
+					}
+					for {
+						m, err := s.Receive()
+						if err != nil {
+							heard = append(heard, "end")
+							if err := s.Ping(func() { t.Error("an ended stream heard an answer") }); err == nil {
+								return s.Ping(nil) // the first may still go into the void
+							}
+							return nil
+						}
+						heard = append(heard, string(m.Payload))
+					}
+				}))
+				p, pings := ch.answering(t)
+				close(start)
+				var texts []string
+				for range 5 {
+					texts = append(texts, <-pings)
+				}
+				c.says(p, texts)
+				_ = p.Close()
+				<-ended
+				if got := strings.Join(heard, " "); got != c.want {
+					t.Errorf("%s was heard, want %s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// tell sends a message.
+func (p *peer) tell(t testing.TB, text string) {
+	t.Helper()
+	frame, err := datachannel.AppendFrame(nil, message(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer sends a pong.
+func (p *peer) answer(text string) {
+	_ = p.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(time.Second))
+}
+
+// TestStreamPatience has a peer that neither says nor takes anything for a while, and lives.
+func TestStreamPatience(t *testing.T) {
+	const silence = 11 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		received := make(chan string, 10)
+		sent := make(chan error, 1)
+		ended := make(chan time.Duration, 1)
+		c := newChannel(t, accepting(func(s api.Stream) error {
+			s.Patience(silence)
+			go func() { sent <- s.Send(message("stuck")) }()
+			time.Sleep(2 * silence) // somebody who does not listen hears nothing
+			begin := time.Now()
+			for {
+				m, err := s.Receive()
+				if err != nil {
+					ended <- time.Since(begin)
+					return err
+				}
+				received <- string(m.Payload)
+				begin = time.Now()
+			}
+		}))
+		conn, err := c.connect(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.WriteMessage(websocket.TextMessage, []byte(opening))
+		time.Sleep(2*silence + time.Second)
+		p := &peer{Conn: conn}
+		_ = p.WriteControl(websocket.PingMessage, []byte("keepalive"), time.Now().Add(time.Second)) // whose answer is stuck, too
+		p.tell(t, "a")
+		if got := <-received; got != "a" {
+			t.Errorf("%q was received", got)
+		}
+		time.Sleep(silence - time.Second)
+		p.tell(t, "b")
+		if got := <-received; got != "b" {
+			t.Errorf("%q was received", got)
+		}
+		pongs := 0
+		conn.SetPongHandler(func(string) error { pongs++; return nil })
+		if _, b, err := conn.ReadMessage(); err != nil || !bytes.Contains(b, []byte("stuck")) {
+			t.Errorf("what was stuck came as %q, %v", b, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		go func() { _, _, _ = conn.ReadMessage() }()
+		if took := <-ended; took != silence {
+			t.Errorf("it was given up after %v", took)
+		}
+		synctest.Wait()
+		if pongs != 1 {
+			t.Errorf("%d answers to a ping", pongs)
+		}
+	})
+}
+
+// unchecked takes any opening message.
+func unchecked(context.Context) error { return nil }

@@ -106,6 +106,7 @@ func (m *Mux) TLS(ca *CA, names ...string) *tls.Config {
 		return func(name string) bool { return isBehind(name, endpoint) }, nil
 	})
 	config.GetConfigForClient = make(turns, handshakes).take
+	config.DynamicRecordSizingDisabled = true // it makes many small records of the first megabyte of a session
 	return config
 }
 

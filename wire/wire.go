@@ -52,7 +52,9 @@ type Config struct {
 	// Via says through which VPC endpoint the connection of a request has come; nil for none. It is asked for every request with
 	// the context of its connection. An error breaks the connection off: there is nobody at its other end any more. Via may be nil.
 	Via func(context.Context) (api.Endpoint, error)
-	Log *slog.Logger
+	// Rest is called when the server stops, before its streams are ended. It may be nil.
+	Rest func()
+	Log  *slog.Logger
 }
 
 // Mux serves all services on one listener.

@@ -31,6 +31,7 @@ type Node struct {
 	Order         []*Command          // as they were sent
 	DropAcks      int                 // replies that will not be acknowledged
 	LoseReplies   int                 // replies that will not even be seen
+	Sessions      map[string]*Session // by id
 	HangsUp       bool                // ends each control channel as soon as it is open
 	Others        []api.Message       // messages of other types
 	Failed        []string            // messages that FailMessage was called for

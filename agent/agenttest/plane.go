@@ -27,6 +27,7 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ec2messages"
+	"github.com/vennel/vennel/api/kms"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/wire"
@@ -74,6 +75,7 @@ type Plane struct {
 	calls      map[string]int           // by operation; guarded by mu
 	documents  map[string]string        // by name; guarded by mu
 	parameters map[string]ssm.Parameter // by name; guarded by mu
+	keys       map[string]dataKey       // by their encrypted form; guarded by mu
 	fresh      time.Duration            // the life of credentials; guarded by mu
 }
 
@@ -94,7 +96,7 @@ func New(t testing.TB) *Plane {
 	p := &Plane{
 		CAFile: filepath.Join(folder, "ca.pem"), log: slog.New(slog.DiscardHandler), ca: ca, addr: "127.0.0.1:0", changed: make(chan struct{}),
 		codes: map[string]string{}, nodes: map[string]*Node{}, sessions: map[string]session{}, faults: map[string][]fault{}, calls: map[string]int{},
-		documents: map[string]string{}, parameters: map[string]ssm.Parameter{}, fresh: time.Hour,
+		documents: map[string]string{}, parameters: map[string]ssm.Parameter{}, keys: map[string]dataKey{}, fresh: time.Hour,
 	}
 	p.Start(t)
 	t.Cleanup(func() { p.Stop() })
@@ -112,7 +114,7 @@ func (p *Plane) Start(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	mux := wire.New(ctx, wire.Config{
 		Services: []api.Service{
-			ssm.Service(&ssmServer{Plane: p}), ssmmessages.Service(&messagesServer{Plane: p}), ec2messages.Service(&pollServer{Plane: p}),
+			ssm.Service(&ssmServer{Plane: p}), ssmmessages.Service(&messagesServer{Plane: p}), ec2messages.Service(&pollServer{Plane: p}), kms.Service(&kmsServer{Plane: p}),
 		},
 		Credentials: p, TokenKey: make([]byte, 32), Region: Region, Log: p.log,
 	})
@@ -178,7 +180,7 @@ func (p *Plane) Node(t testing.TB, id string) *Node {
 func (p *Plane) Instance(id string) *Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := &Node{ID: id, plane: p, Fingerprint: id, Commands: map[string]*Command{}}
+	n := &Node{ID: id, plane: p, Fingerprint: id, Commands: map[string]*Command{}, Sessions: map[string]*Session{}}
 	p.nodes[id] = n
 	return n
 }

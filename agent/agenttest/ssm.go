@@ -34,7 +34,7 @@ func (s *ssmServer) RegisterManagedInstance(ctx context.Context, in *ssm.Registe
 	if err != nil || api.Or(in.PublicKeyType, "") != "Rsa" {
 		return nil, ssm.ErrInvalidPublicKey("%v", err)
 	}
-	n := &Node{ID: "mi-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:17], plane: s.Plane, key: key, Fingerprint: in.Fingerprint, Commands: map[string]*Command{}}
+	n := &Node{ID: "mi-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:17], plane: s.Plane, key: key, Fingerprint: in.Fingerprint, Commands: map[string]*Command{}, Sessions: map[string]*Session{}}
 	s.nodes[n.ID] = n
 	return &ssm.RegisterManagedInstanceOutput{InstanceId: &n.ID}, nil
 }

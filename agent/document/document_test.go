@@ -298,8 +298,8 @@ func TestParameters(t *testing.T) {
 		{"a secret", `["echo {{ ssm:secret }}"]`, nil, "the stored parameters secret are of type SecureString"},
 		{"one that does not exist", `["echo {{ ssm:none }} {{ ssm:plain }}"]`, nil, "do not exist: none"},
 		{"a version that does not exist", `["echo {{ ssm:plain:9 }}"]`, nil, "do not exist: plain:9"},
-		{"a stored value that is not allowed", `["echo {{ s }}"]`, map[string]any{"s": "{{ssm:upper}}"}, "does not match the pattern"},
-		{"a value that is not allowed", `["echo {{ s }}"]`, map[string]any{"s": "UP"}, "does not match the pattern"},
+		{"a stored value that is not allowed", `["echo {{ s }}"]`, map[string]any{"s": "{{ssm:upper}}"}, "not matching"},
+		{"a value that is not allowed", `["echo {{ s }}"]`, map[string]any{"s": "UP"}, "not matching"},
 		{"a missing value", `["echo {{ n }}"]`, map[string]any{"n": nil}, "Parameter n is required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -341,7 +341,7 @@ func (p *Parameter) matches(text string) error {
 	}
 	if re, err := regexp.Compile(whole(p.AllowedPattern)); err == nil {
 		if !re.MatchString(text) {
-			return errorf("Parameter %s has the value %q, which does not match the pattern %s", p.Name, text, p.AllowedPattern)
+			return p.mismatch(text)
 		}
 		return nil
 	}
@@ -351,9 +351,14 @@ func (p *Parameter) matches(text string) error {
 	}
 	re.MatchTimeout = patternTime
 	if ok, err := re.MatchString(text); err != nil || !ok {
-		return errorf("Parameter %s has the value %q, which does not match the pattern %s", p.Name, text, p.AllowedPattern)
+		return p.mismatch(text)
 	}
 	return nil
+}
+
+// mismatch is the error for a text that does not match the allowed pattern. source: aws
+func (p *Parameter) mismatch(text string) error {
+	return errorf(`Parameter "%s" has value "%s" not matching "%s".`, p.Name, text, p.AllowedPattern)
 }
 
 // within checks a count against its bounds.

@@ -52,6 +52,7 @@ type Node struct {
 	frames  chan *api.Message
 	jobs    chan Job
 	last    Job
+	session string // the last that it was told of
 
 	sending sync.Mutex
 	pongs   chan struct{}

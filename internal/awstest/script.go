@@ -46,6 +46,10 @@ import (
 //	state NAME STATE                  the instance is stopped, running or terminated
 //	job NAME                          waits for the next job of a node, and keeps its content
 //	reply NAME JSON                   the node answers its last job; so do ack NAME CODE and quiet NAME
+//	task NAME                         waits for the next session that a node is told of, and keeps what it is told
+//	begin NAME TOKEN URL              both ends of that session open, and the agent says something
+//	complete NAME STATUS OUTPUT       the node says that the session is over
+//	closed NAME                       keeps what the session's client is told about its end
 //	drop NAME, connect NAME           the node's line ends, or begins again
 //	ping NAME                         the node sends a heartbeat
 //	advance DURATION                  lets time pass
@@ -99,16 +103,17 @@ type script struct {
 	path    string
 	archive *txtar.Archive
 
-	file  string
-	line  int
-	xfail string
-	names map[string]string
-	files map[string]string
-	users map[string]Keys
-	nodes map[string]*Node
-	as    string
-	via   *http.Client // instead of the world's
-	last  any          // the kept JSON
+	file    string
+	line    int
+	xfail   string
+	names   map[string]string
+	files   map[string]string
+	users   map[string]Keys
+	nodes   map[string]*Node
+	clients map[*Node]*Data // of the nodes' last sessions
+	as      string
+	via     *http.Client // instead of the world's
+	last    any          // the kept JSON
 }
 
 // runScript runs one script.
@@ -120,7 +125,7 @@ func runScript(t *testing.T, file string, archive *txtar.Archive) {
 		w = New(t)
 	}
 	s := &script{
-		w: w, path: file, archive: archive, file: filepath.Base(file), names: map[string]string{}, files: map[string]string{}, nodes: map[string]*Node{},
+		w: w, path: file, archive: archive, file: filepath.Base(file), names: map[string]string{}, files: map[string]string{}, nodes: map[string]*Node{}, clients: map[*Node]*Data{},
 		users: map[string]Keys{"admin": w.Admin, "nobody": {}}, as: "admin",
 	}
 	for _, f := range archive.Files {
@@ -216,7 +221,7 @@ func (s *script) run(text string) error {
 		return s.node(one, strings.TrimSpace(two+" "+three))
 	case "instance":
 		return s.instance(one, strings.TrimSpace(two+" "+three))
-	case "state", "job", "reply", "ack", "quiet", "drop", "connect", "ping":
+	case "state", "job", "reply", "ack", "quiet", "drop", "connect", "ping", "task", "begin", "complete", "closed":
 		return s.talk(verb, one, strings.TrimSpace(two+" "+three))
 	default:
 		return fmt.Errorf("there is no command %s", verb)
@@ -503,6 +508,8 @@ func (s *script) talk(verb, name, rest string) error {
 			return err
 		}
 		return s.keep(text)
+	case "task", "begin", "complete", "closed":
+		return s.converse(n, verb, rest)
 	case "state":
 		n.SetState(rest)
 		return nil
@@ -522,6 +529,54 @@ func (s *script) talk(verb, name, rest string) error {
 		return n.Reply([]byte(rest))
 	}
 	return n.Quiet()
+}
+
+// converse has a node and a client hold a session.
+func (s *script) converse(n *Node, verb, rest string) error {
+	one, two, _ := words(rest)
+	switch verb {
+	case "task":
+		task, err := n.Task()
+		if err != nil {
+			return err
+		}
+		n.session = task.SessionID
+		text, err := json.Marshal(task)
+		if err != nil {
+			return err
+		}
+		return s.keep(text)
+	case "begin":
+		agent, err := n.OpenData(n.session)
+		if err != nil {
+			return err
+		}
+		client, err := s.w.OpenDataWith(two, one)
+		if err != nil {
+			return err
+		}
+		s.clients[n] = client
+		if err := agent.Stream("output_stream_data", 1, "$ "); err != nil {
+			return err
+		}
+		m, err := client.Next("output_stream_data")
+		if err != nil {
+			return err
+		}
+		return client.Acknowledge(m)
+	case "complete":
+		status, output, _ := strings.Cut(rest, " ")
+		return n.Complete(n.session, status, output)
+	}
+	output, err := s.clients[n].Closed()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(map[string]string{"Output": output})
+	if err != nil {
+		return err
+	}
+	return s.keep(text)
 }
 
 // operation finds an operation of a service.

@@ -24,6 +24,7 @@ type question struct {
 	request  map[string]string // tags in the request
 	tagKeys  []string          // names of the tags in the request
 	named    string            // how a refusal names the resource
+	alias    string            // another ARN of the resource
 	keys     map[string][]string
 }
 
@@ -43,6 +44,9 @@ func TagKeys(names []string) About { return func(q *question) { q.tagKeys = name
 func Named(form, name string) About {
 	return func(q *question) { q.named = fmt.Sprintf(form, name) }
 }
+
+// Alias is another ARN under which policies know the resource.
+func Alias(arn string) About { return func(q *question) { q.alias = arn } }
 
 // Key is a condition key of the service's own, such as ssm:DocumentType. The name is in lower case.
 func Key(name string, values ...string) About {
@@ -122,7 +126,7 @@ func newQuestion(call *api.Call, action, resource string, about []About) (*quest
 	for _, a := range about {
 		a(q)
 	}
-	request := &policy.Request{Action: action, Resource: resource, ResourceAccount: q.account}
+	request := &policy.Request{Action: action, Resource: resource, Alias: q.alias, ResourceAccount: q.account}
 	p, ok := call.Principal.(*Principal)
 	if ok {
 		request.Principal = p.Principal

@@ -24,6 +24,7 @@ var unsigned = map[string]string{
 	"ssm:RegisterManagedInstance":         "the code and id of an activation; the machine has no identity yet",
 	"ssm:RequestManagedInstanceRoleToken": "a signature with the node's own key",
 	"ssm:UpdateManagedInstancePublicKey":  "a signature with the node's own key",
+	"ssmmessages:OpenDataChannel":         "the token of a session; agents sign as well",
 }
 
 // exempt are the operations that every caller may call, whatever policies say. source: userguide

@@ -57,6 +57,14 @@ func (p *Principal) Type() string {
 // Source is the ARN of the managed node that the caller's session was issued to, or empty.
 func (p *Principal) Source() string { return p.source }
 
+// Tag is the value of one of the caller's tags, those of a session before those of its role; empty for none.
+func (p *Principal) Tag(name string) string {
+	for _, value := range tagValue(p.tags, name) {
+		return value
+	}
+	return ""
+}
+
 // Lasting are the tags of a session that those which it makes inherit.
 func (p *Principal) Lasting() map[string]string { return p.lasting }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/vennel/vennel/service/ssm/command"
 	"github.com/vennel/vennel/service/ssm/document"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/session"
 	"github.com/vennel/vennel/service/ssm/setting"
 	"github.com/vennel/vennel/service/ssm/tag"
 )
@@ -17,6 +18,7 @@ type Service struct {
 	*command.Commands        // Run Command
 	*document.Documents      // what commands and sessions are
 	*fleet.Fleet             // managed nodes and hybrid activations
+	*session.Sessions        // Session Manager
 	*setting.Settings        // how the service works for an account
 	*tag.Tags                // tags of all resources
 	association.Associations // State Manager

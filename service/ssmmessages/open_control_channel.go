@@ -2,16 +2,16 @@ package ssmmessages
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/session"
 )
 
 // OpenControlChannel is a node's control channel, for as long as it lasts: jobs go out on it, and
@@ -47,14 +47,14 @@ func (c *channel) open(ctx context.Context, in *ssmmessages.OpenControlChannelIn
 	if err := fleet.AllowNode(ctx, "ssmmessages:OpenControlChannel", "*", c.node); err != nil {
 		return err
 	}
-	if c.ctx, err = c.stream.Accept(in); err != nil {
-		return err
-	}
-	if err := c.checkToken(c.node, in.TokenValue, time.Now()); err != nil {
+	if c.ctx, err = c.stream.Accept(in, func(context.Context) error { return c.checkToken(c.node, in.TokenValue, time.Now()) }); err != nil {
 		return err
 	}
 	c.detach = c.fleet.AttachChannel(c.ctx, c.node, c)
-	return c.registered(ctx, c.node) // asked now, for a deregistration that comes later ends the channel
+	if err := c.registered(ctx, c.node); err != nil { // asked now, for a deregistration that comes later ends the channel
+		return err
+	}
+	return c.sessions.NodeConnected(c.ctx, c.node)
 }
 
 var _ fleet.Channel = (*channel)(nil)
@@ -93,10 +93,12 @@ func (c *channel) receive(m *api.Message) error {
 		return c.acknowledged(c.ctx, m)
 	case "agent_job_reply":
 		return c.replied(c.ctx, m)
-	case "agent_telemetry", "agent_update_result", "agent_task_complete":
+	case "agent_task_complete":
+		return c.completed(c.ctx, m)
+	case "agent_telemetry", "agent_update_result":
 		return nil // said for the record, and no answer is expected
 	}
-	return fmt.Errorf("a node sent a message of type %s", m.Type)
+	return api.Errorf(api.Unserializable, "A node does not send messages of type %q", m.Type)
 }
 
 // jobAck says that the agent has taken a job, or why it did not.
@@ -110,7 +112,7 @@ type jobAck struct {
 func (c *channel) acknowledged(ctx context.Context, m *api.Message) error {
 	var ack jobAck
 	if err := json.Unmarshal(m.Payload, &ack); err != nil {
-		return errors.New("a node sent a malformed acknowledgement")
+		return api.Errorf(api.Unserializable, "The acknowledgement is malformed")
 	}
 	return c.inbox.Accepted(ctx, c.node, ack.JobID, ack.StatusCode, ack.ErrorMessage)
 }
@@ -133,10 +135,45 @@ type replyAck struct {
 func (c *channel) replied(ctx context.Context, m *api.Message) error {
 	var reply jobReply
 	if err := json.Unmarshal(m.Payload, &reply); err != nil {
-		return errors.New("a node sent a malformed reply")
+		return api.Errorf(api.Unserializable, "The reply is malformed")
 	}
 	if err := c.inbox.Reply(ctx, c.node, reply.JobID, reply.Topic, []byte(reply.Content)); err != nil {
 		return err
 	}
 	return c.Tell("agent_job_reply_ack", replyAck{JobID: reply.JobID, AcknowledgedMessageID: m.ID.String()})
+}
+
+// taskComplete is what the agent says about a session that is over there.
+type taskComplete struct {
+	TaskID          string `json:"TaskId"`
+	Topic           string
+	FinalTaskStatus string
+	Output          string
+	S3Bucket        string
+	S3URLSuffix     string `json:"S3UrlSuffix"`
+	CwlGroup        string
+	CwlStream       string
+}
+
+// taskAck tells the agent that what it said about a session is safe.
+type taskAck struct {
+	SchemaVersion int
+	MessageID     string `json:"MessageId"`
+	TaskID        string `json:"TaskId"`
+	Topic         string
+}
+
+// completed passes on that a session is over, and acknowledges that when it is safe.
+func (c *channel) completed(ctx context.Context, m *api.Message) error {
+	var t taskComplete
+	if err := json.Unmarshal(m.Payload, &t, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return api.Errorf(api.Unserializable, "The completion is malformed")
+	}
+	err := c.sessions.Completed(ctx, c.node, &session.Completion{
+		Session: t.TaskID, Status: t.FinalTaskStatus, Output: t.Output, S3Bucket: t.S3Bucket, S3Key: t.S3URLSuffix, LogGroup: t.CwlGroup, LogStream: t.CwlStream,
+	})
+	if err != nil {
+		return err
+	}
+	return c.Tell("agent_task_acknowledge", taskAck{SchemaVersion: 1, MessageID: m.ID.String(), TaskID: t.TaskID, Topic: t.Topic})
 }

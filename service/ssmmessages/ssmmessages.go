@@ -1,6 +1,6 @@
 // Package ssmmessages is the message gateway: the websockets on which agents wait for work. It keeps
-// nothing; what waits is in fleet's mailboxes, and what comes back goes by its topic to the
-// capability that the composer names. It uses iam and fleet.
+// nothing; what waits is in fleet's mailboxes, what comes back goes by its topic to the capability
+// that the composer names, and the data channels are those of sessions. It uses iam, fleet and session.
 package ssmmessages
 
 import (
@@ -12,6 +12,7 @@ import (
 	vocabulary "github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/internal/seal"
 	"github.com/vennel/vennel/service/ssm/fleet"
+	"github.com/vennel/vennel/service/ssm/session"
 )
 
 // Inbox takes what nodes send back about a job. An error means that it is not safe yet: it is not
@@ -25,21 +26,18 @@ type Inbox interface {
 
 // Messages is the service.
 type Messages struct {
-	unclaimed
-	fleet  *fleet.Fleet
-	inbox  Inbox
-	tokens *seal.Box
-	log    *slog.Logger
+	fleet    *fleet.Fleet
+	inbox    Inbox
+	sessions *session.Sessions
+	tokens   *seal.Box
+	log      *slog.Logger
 }
-
-// unclaimed holds the operations that are not built.
-type unclaimed struct{ vocabulary.Unimplemented }
 
 var _ vocabulary.Server = (*Messages)(nil)
 
 // New gives the service.
-func New(f *fleet.Fleet, inbox Inbox, master seal.Master, log *slog.Logger) *Messages {
-	return &Messages{fleet: f, inbox: inbox, tokens: master.Box("channel tokens"), log: log}
+func New(f *fleet.Fleet, inbox Inbox, sessions *session.Sessions, master seal.Master, log *slog.Logger) *Messages {
+	return &Messages{fleet: f, inbox: inbox, sessions: sessions, tokens: master.Box("channel tokens"), log: log}
 }
 
 // registered refuses a node that there is not, in the words of ssm.

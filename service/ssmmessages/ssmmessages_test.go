@@ -3,6 +3,7 @@ package ssmmessages_test
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/internal/awstest"
+	"github.com/vennel/vennel/service/ssmmessages"
 )
 
 // frame is a good message, for spoiling.
@@ -82,6 +84,16 @@ func TestMalformedMessages(t *testing.T) {
 				t.Errorf("the command is %s", *got.Commands[0].Status)
 			}
 		})
+	}
+}
+
+// TestNodesFault has what a node says wrong be its own fault, which is not worth an error in the server's log.
+func TestNodesFault(t *testing.T) {
+	for _, kind := range []string{"agent_job_ack", "agent_job_reply", "agent_task_complete", "start_publication_of_all"} {
+		err := ssmmessages.Refused(&api.Message{Type: kind, Payload: []byte("{")})
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Reason != api.Unserializable {
+			t.Errorf("%s is refused with %v", kind, err)
+		}
 	}
 }
 

@@ -43,6 +43,8 @@ type Request struct {
 	Action string
 	// Resource is the ARN acted upon, or "*" for actions that know no resource.
 	Resource string
+	// Alias is another ARN under which policies know the resource; empty for none. What is said of either holds.
+	Alias string
 	// Principal is who asks.
 	Principal Principal
 	// ResourceAccount is the account that owns the resource; empty means the principal's.
@@ -284,7 +286,7 @@ func (e *evaluation) matchResource(s *statement) bool {
 		return true
 	}
 	for i := range s.resources {
-		if s.resources[i].match(e.req.Resource, &e.req.Context) {
+		if s.resources[i].match(e.req.Resource, &e.req.Context) || e.req.Alias != "" && s.resources[i].match(e.req.Alias, &e.req.Context) {
 			return !s.notResource
 		}
 	}

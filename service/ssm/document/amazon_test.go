@@ -139,7 +139,7 @@ func TestAmazonDocumentsResolve(t *testing.T) {
 		}
 		values, err := r.doc.Resolve(tt.given)
 		if tt.fails != "" {
-			if _, ok := errors.AsType[*ssmdoc.Error](err); !ok || !strings.Contains(err.Error(), "arameter "+tt.fails+" ") {
+			if _, ok := errors.AsType[*ssmdoc.Error](err); !ok || !strings.Contains(strings.ReplaceAll(err.Error(), `"`, ""), "arameter "+tt.fails+" ") {
 				t.Errorf("%s with %v: the error is %v, want one about %s", tt.name, tt.given, err, tt.fails)
 			}
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/api/ssmdoc"
 	"github.com/vennel/vennel/store"
 )
@@ -14,7 +13,7 @@ type Content struct {
 	Name, Version, Type, Format, Owner, ARN string            // Format is what Text was written in, Owner an account or Amazon
 	Hash                                    string            // hex SHA-256 of the text as stored
 	Text                                    []byte            // the content in JSON form
-	Parsed                                  *ssmdoc.Document  // nil for types other than Command and Policy
+	Parsed                                  *ssmdoc.Document  // of a Session document its parameters only
 	Tags                                    map[string]string // of the document; nil if it is not the account's own
 }
 
@@ -42,12 +41,8 @@ func Resolve(ctx context.Context, tx *store.Tx, account, region, name, version s
 	if err != nil {
 		return nil, err
 	}
-	c := &Content{
+	return &Content{
 		Name: d.name, Version: strconv.FormatInt(v.Version, 10), Type: d.row.Type, Format: v.Format, Owner: d.owner(), ARN: d.arn,
-		Hash: v.Hash, Text: r.json, Tags: d.tags,
-	}
-	if d.row.Type != ssm.DocumentTypeSession {
-		c.Parsed = r.doc
-	}
-	return c, nil
+		Hash: v.Hash, Text: r.json, Parsed: r.doc, Tags: d.tags,
+	}, nil
 }

@@ -54,7 +54,7 @@ func TestCheckSession(t *testing.T) {
 		{"undeclared parameter", `"sessionType":"Port","properties":{"portNumber":"{{ p }}"}`, "Step session uses the parameter p, which the document does not declare"},
 		{"undeclared parameter in inputs", `"sessionType":"Standard_Stream","inputs":{"s3KeyPrefix":"x/{{ p }}"}`, "Step session uses the parameter p, which the document does not declare"},
 		{"default against the pattern", `"parameters":{"p":{"type":"String","allowedPattern":"^a+$","default":"b"}},"sessionType":"Port","properties":{"portNumber":"1"}`,
-			`Parameter p has the value "b", which does not match the pattern ^a+$`},
+			`Parameter "p" has value "b" not matching "^a+$".`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

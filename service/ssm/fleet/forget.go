@@ -11,6 +11,9 @@ import (
 // goneTopic wakes whoever ends the lines of nodes that are gone; its keys are nodes.
 const goneTopic = "ssm node gone"
 
+// Gone wakes whoever keeps something of nodes elsewhere; its keys are nodes that have been forgotten.
+func Gone(db *store.DB) *store.Subscription { return db.Subscribe(goneTopic) }
+
 // Forget removes a node with its key, its tags and its mail, inside the caller's transaction, and ends its lines after that. It says whether
 // there was a node. An instance that is terminated is forgotten.
 func Forget(ctx context.Context, tx *store.Tx, id string) (was bool, err error) {

@@ -1,0 +1,126 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/vennel/vennel/store"
+)
+
+// mostHeld is how much of a transcript is held before it is written down, in bytes.
+const mostHeld = 32 << 10
+
+// recorder gathers what a session shows, and writes it down in pieces.
+type recorder struct {
+	live *live
+
+	mu   sync.Mutex
+	held []byte // guarded by mu
+	next int64  // the number of the next piece; guarded by mu
+	last bool   // nobody will flush it again, so nothing more is held; guarded by mu
+}
+
+// piece is a part of a transcript as it is kept.
+type piece struct {
+	Output []byte `json:"output"` // base64: what a terminal shows need not be text
+}
+
+// watch is relay's.
+func (r *recorder) watch(output []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(output) > 0 {
+		n := min(len(output), mostHeld-len(r.held))
+		r.held = append(r.held, output[:n]...)
+		if output = output[n:]; len(r.held) == mostHeld || r.last {
+			r.write(context.Background()) //nolint:forbidigo // what is shown belongs to no request
+		}
+	}
+}
+
+// flush writes down what is held. A session without a transcript has no recorder.
+func (r *recorder) flush(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.held) > 0 {
+		r.write(ctx)
+	}
+}
+
+// finish writes down what is held, and from now on all at once: the server stops.
+func (r *recorder) finish(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	r.last = true
+	r.mu.Unlock()
+	r.flush(ctx)
+}
+
+// lastWrite is how long a server that stops may take to write down what is held of all transcripts.
+const lastWrite = 5 * time.Second
+
+// finishTranscripts writes down what is held of all transcripts.
+func (s *Sessions) finishTranscripts(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+	defer cancel()
+	s.mu.Lock()
+	lives := slices.Collect(maps.Values(s.lives))
+	s.mu.Unlock()
+	for _, l := range lives {
+		l.recorder.finish(ctx)
+	}
+}
+
+// write writes down what is held. When ctx has ended before that, it is still held. The caller holds mu.
+func (r *recorder) write(ctx context.Context) {
+	l := r.live
+	body, err := json.Marshal(piece{r.held})
+	if err == nil {
+		owner := l.owner[strings.LastIndexByte(l.owner, '/')+1:]
+		err = l.sessions.transcripts.Append(ctx, store.Record{
+			Time: time.Now(), ID: fmt.Sprintf("%s %012d", l.id, r.next+1), Account: l.account, Region: l.region, Principal: owner, Resource: l.id, Body: body,
+		})
+	}
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	r.held, r.next = nil, r.next+1
+	if err != nil {
+		l.sessions.log.Error("a part of a transcript is lost", "session", l.id, "error", err)
+	}
+}
+
+// Transcript calls look with what a session has shown, in order, until look returns false. Sessions have a transcript when their
+// preferences ask for a log and they are not encrypted.
+func (s *Sessions) Transcript(ctx context.Context, id string, look func(output []byte) bool) error {
+	if l := s.lookup(id); l != nil {
+		l.recorder.flush(ctx)
+	}
+	if err := s.transcripts.Flush(ctx); err != nil {
+		return err
+	}
+	var broken error
+	err := s.transcripts.Query(ctx, time.Time{}, time.Time{}, store.Filter{Resource: id}, func(r store.Record) bool {
+		var p piece
+		if broken = json.Unmarshal(r.Body, &p); broken != nil {
+			return false
+		}
+		return look(p.Output)
+	})
+	if err == nil {
+		err = broken
+	}
+	return err
+}
