@@ -23,6 +23,9 @@ type CLI struct {
 	Host        Host        `cmd:"" help:"Carry VPCs on this machine."`
 	Gateway     Gateway     `cmd:"" help:"Carry a VPC endpoint into a network that exists already."`
 	Certificate Certificate `cmd:"" help:"Write the certificate of a host or a gateway."`
+	SSH         SSH         `cmd:"" name:"ssh" help:"A shell on a node, or a command."`
+	Forward     Forward     `cmd:"" help:"Carry connections to a port of a node, or of a host that it reaches."`
+	Cp          Cp          `cmd:"" help:"Copy files to a node or from one."`
 	Env         Env         `cmd:"" help:"Print shell exports for AWS's own tools."`
 	Audit       Audit       `cmd:"" help:"Show who did what, and why it was allowed or not."`
 	Flow        Flow        `cmd:"" help:"Show the records of flow logs: which connections were let through, and which were not."`

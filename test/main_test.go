@@ -196,6 +196,7 @@ func scripts(t *testing.T, folder, agent string, commands map[string]func(ts *te
 		Dir:                 folder,
 		Cmds:                all,
 		RequireExplicitExec: true,
+		Condition:           func(name string) (bool, error) { return name == agent, nil },
 		Setup: func(e *testscript.Env) error {
 			w := &world{folder: e.WorkDir, agent: agent, nodes: map[string]node{}}
 			if err := os.CopyFS(e.WorkDir, os.DirFS("testdata/tools")); err != nil {

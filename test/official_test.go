@@ -23,10 +23,15 @@ type official struct {
 }
 
 // officialLife is what happens inside the namespaces. The folders that the agent writes are the
-// node's own, and the reboot that it may order is harmless.
+// node's own, and so are the users that it makes for sessions; the reboot that it may order is harmless.
 const officialLife = `
 set -e
 mkdir -p /var/lib/amazon /var/log/amazon
+mount -t tmpfs none "$NODE/over"
+for each in etc home; do
+	mkdir -p "$NODE/over/$each" "$NODE/over/$each.work"
+	mount -t overlay none -o "lowerdir=/$each,upperdir=$NODE/over/$each,workdir=$NODE/over/$each.work" "/$each"
+done
 mount --bind "$NODE/lib" /var/lib/amazon
 mount --bind "$NODE/log" /var/log/amazon
 mount --bind "$NODE/hosts" /etc/hosts
@@ -45,7 +50,7 @@ wait $child || wait $child || true
 // newOfficial prepares a node.
 func newOfficial(w *world, name, code, id string) (node, error) {
 	n := &official{w: w, folder: filepath.Join(w.folder, ".node-"+name), code: code, id: id}
-	for _, sub := range []string{"bin/configuration", "lib", "log", "home"} {
+	for _, sub := range []string{"bin/configuration", "lib", "log", "home", "over"} {
 		if err := os.MkdirAll(filepath.Join(n.folder, sub), 0o755); err != nil {
 			return nil, err
 		}

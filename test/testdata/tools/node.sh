@@ -1,0 +1,1 @@
+aws ssm describe-instance-information --query 'InstanceInformationList[0].InstanceId' --output text
