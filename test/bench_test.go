@@ -1,7 +1,9 @@
 package test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,7 @@ func TestBench(t *testing.T) {
 	t.Run("Requests", b.requests)
 	t.Run("Fleet", b.fleet)
 	t.Run("Gateway", b.gateway)
+	t.Run("Sessions", b.sessions)
 	b.print()
 }
 
@@ -84,7 +87,9 @@ const tick = 10 * time.Millisecond
 func (p process) cpu(t *testing.T) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(p.file("stat"))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0 // it has ended
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))

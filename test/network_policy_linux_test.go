@@ -141,6 +141,7 @@ func n3(t *testing.T, s *seed) {
 	s.node.reboot(t)
 	running(t, s.node)
 	v.online(t, s.node.id) // by its heartbeat alone
+	s51(t, s)
 	command := v.send(t, "echo late", s.node.id)
 	await(t, "the node to be lost", func() (string, bool) { got := v.ping(t, s.node.id); return got, got == "ConnectionLost" })
 	if status, _ := v.invocation(t, command, s.node.id); status != "Pending" && status != "Delayed" {

@@ -57,11 +57,13 @@ func TestSeedPage(t *testing.T) {
 		{"S60PolicyNamesActions", s60},
 		{"S61PolicyNamesResources", s61},
 		{"S62PolicyLanguage", s62},
-		{"N3RunCommandNeedsSSMMessages", n3},
+		{"N3S51RunCommandAndSessionsNeedSSMMessages", n3},
 		{"N4SSMMessagesIsPreferred", n4},
 		{"N5DualStackNames", n5},
 		{"S1HybridAndInstanceNodes", s1}, // registers the node on-premises
 		{"N6HybridNodesAndPolicies", n6},
+		{"OperatorsWay", operatorsWay},
+		{"PeeredSession", peeredSession},
 		{"SameAddressInTwoVPCs", sameAddress},
 		{"FlowLogs", flowLogs},
 		{"DarkAndBack", dark},
@@ -315,6 +317,7 @@ func s9(t *testing.T, s *seed) {
 		t.Fatalf("the group lets in %v", described.IpPermissions)
 	}
 	s.page.runs(t, "echo closed", "closed", s.node.id)
+	s.sessions(t)
 	s.probe.lists(t, reached)
 	act(t, s.page.area, "ec2", "RevokeSecurityGroupEgress", &ec2.RevokeSecurityGroupEgressInput{GroupId: group, IpPermissions: described.IpPermissionsEgress})
 	s.probe.lists(t, silent)
