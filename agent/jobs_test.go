@@ -119,7 +119,7 @@ func TestRefusedJobs(t *testing.T) {
 	pattern := `{"schemaVersion":"2.2","parameters":{"p":{"type":"String","allowedPattern":"^a$"}},"mainSteps":[{"action":"aws:runShellScript","name":"n","inputs":{"runCommand":["{{ p }}"]}}]}`
 	for _, tt := range []struct{ name, topic, content, code, trace string }{
 		{"another schema", "aws.ssm.sendCommand.x", bad(`{"schemaVersion":"9.9"}`, "{}"), "51408", "schemaVersion"},
-		{"a value that is not allowed", "aws.ssm.sendCommand.x", bad(pattern, `{"p":"b"}`), "51408", "does not match"},
+		{"a value that is not allowed", "aws.ssm.sendCommand.x", bad(pattern, `{"p":"b"}`), "51408", "not matching"},
 		{"a value that is missing", "aws.ssm.sendCommand.x", bad(pattern, `{}`), "51408", "required"},
 		{"no JSON", "aws.ssm.sendCommand.x", `{`, "51408", "malformed"},
 		{"no document", "aws.ssm.sendCommand.x", `{}`, "51408", "no document"},

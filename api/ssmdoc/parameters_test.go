@@ -100,10 +100,10 @@ func TestResolveRefusals(t *testing.T) {
 		{"too many", `"type":"StringList","maxItems":1`, map[string][]string{"p": {"a", "b"}}, "at most 1 items"},
 		{"not allowed", `"type":"String","allowedValues":["a"]`, map[string][]string{"p": {"b"}}, "which is not one of"},
 		{"one not allowed", `"type":"StringList","allowedValues":["a"]`, map[string][]string{"p": {"a", "b"}}, "which is not one of"},
-		{"no match", `"type":"String","allowedPattern":"^a$"`, map[string][]string{"p": {"b"}}, "does not match"},
-		{"one no match", `"type":"StringList","allowedPattern":"^a$"`, map[string][]string{"p": {"a", "b"}}, "does not match"},
-		{"a pattern without end", `"type":"String","allowedPattern":"^(a+)+$"`, map[string][]string{"p": {strings.Repeat("a", 60) + "b"}}, "does not match"},
-		{"what only looks like a reference", `"type":"String","allowedPattern":"^[a-z]+$"`, map[string][]string{"p": {"$(reboot) {{ssm:}}"}}, "does not match"},
+		{"no match", `"type":"String","allowedPattern":"^a$"`, map[string][]string{"p": {"b"}}, "not matching"},
+		{"one no match", `"type":"StringList","allowedPattern":"^a$"`, map[string][]string{"p": {"a", "b"}}, "not matching"},
+		{"a pattern without end", `"type":"String","allowedPattern":"^(a+)+$"`, map[string][]string{"p": {strings.Repeat("a", 60) + "b"}}, "not matching"},
+		{"what only looks like a reference", `"type":"String","allowedPattern":"^[a-z]+$"`, map[string][]string{"p": {"$(reboot) {{ssm:}}"}}, "not matching"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := declare(t, tt.parameter).Resolve(tt.given)

@@ -131,7 +131,7 @@ func TestParseRefusals(t *testing.T) {
 		{"a bound that is no number", JSON, param(`"type":"String","minChars":"x"`), "whole number"},
 		{"a negative bound", JSON, param(`"type":"String","maxChars":-1`), "whole number"},
 		{"a default that is not allowed", JSON, param(`"type":"String","default":"z","allowedValues":["a"]`), "which is not one of"},
-		{"a default that does not match", JSON, param(`"type":"String","default":"z","allowedPattern":"^a$"`), "does not match"},
+		{"a default that does not match", JSON, param(`"type":"String","default":"z","allowedPattern":"^a$"`), "not matching"},
 		{"a default that is too short", JSON, param(`"type":"String","default":"z","minChars":2`), "at least 2 characters"},
 		{"a default of another type", JSON, param(`"type":"Integer","default":"z"`), "not of type Integer"},
 	} {
