@@ -37,6 +37,12 @@ func run(m *testing.M) int {
 	if program = os.Getenv("VENNEL_TEST_PROGRAM"); program != "" { // it is a test that has started itself again, in namespaces
 		return m.Run()
 	}
+	if os.Geteuid() == 0 { // the tests make no users on the machine
+		if err := os.Setenv("VENNEL_AGENT_SESSION_USER", "root"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	folder, err := os.MkdirTemp("", "vennel-test-*")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

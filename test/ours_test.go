@@ -37,9 +37,6 @@ func (n *ours) start() error {
 		n.code = ""
 	}
 	n.cmd = exec.Command(program, "agent", "run", "--state", n.state, "--reboot-command", "true")
-	if os.Geteuid() == 0 { // the test makes no users
-		n.cmd.Args = append(n.cmd.Args, "--session-user", "root")
-	}
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	return n.cmd.Start()
 }

@@ -24,6 +24,7 @@ import (
 // TestSession holds every kind of session with every pair of a client and an agent: the stock CLI and session-manager-plugin or ours,
 // the official SSM Agent or ours. Those that are not ours are named by VENNEL_SESSION_PLUGIN and VENNEL_SSM_AGENT_DIR.
 func TestSession(t *testing.T) {
+	t.Parallel()
 	need(t, "aws", "sshd", "ssh", "scp", "rsync")
 	pairs(t, []cell{
 		{"Shell", testShell},
@@ -73,6 +74,14 @@ func (o *operator) size(up bool) int64 {
 		return 2 << 20
 	}
 	return 100 << 20
+}
+
+// broken is how many bytes are carried while connections break, and how often they do.
+func (o *operator) broken(up bool) (int64, time.Duration) {
+	if o.both() {
+		return 80 << 20, 300 * time.Millisecond
+	}
+	return 2 * o.size(up), time.Second
 }
 
 // prompt is the end of a shell's prompt.
@@ -354,6 +363,7 @@ func testTerminate(t *testing.T, o *operator) {
 
 // TestSessionFaults breaks what sessions run on, in the middle of them.
 func TestSessionFaults(t *testing.T) {
+	t.Parallel()
 	need(t, "aws")
 	pairs(t, []cell{
 		{"CutClient", testCutClient},
@@ -378,17 +388,19 @@ func during(t *testing.T, again func(context.Context) int, do func() error) (tim
 // testCutClient cuts the client's connections in the middle of transfers.
 func testCutClient(t *testing.T, o *operator) {
 	f := o.forward("", o.quay.port)
-	n, cut := 3*o.size(false), o.near.cut
+	cut := o.near.cut
 	if o.kind == officialKind { // it takes a frame twice whose acknowledgement it could not write
 		cut = o.near.hangUp
 	}
-	cuts, err := during(t, func(ctx context.Context) int { return o.near.cutEach(ctx, time.Second, cut) }, func() error { return download(f.local, n, 4) })
+	n, pause := o.broken(false)
+	cuts, err := during(t, func(ctx context.Context) int { return o.near.cutEach(ctx, pause, cut) }, func() error { return download(f.local, n, 4) })
 	t.Logf("download: cut %d times", cuts)
 	if err != nil {
 		t.Errorf("download: %v\n%s", err, f.said())
 	}
 	if o.kind == oursKind { // an upload of the official client ends with its socket
-		cuts, err = during(t, func(ctx context.Context) int { return o.near.cutEach(ctx, time.Second, cut) }, func() error { return upload(f.local, 3*o.size(true), 5) })
+		n, pause = o.broken(true)
+		cuts, err = during(t, func(ctx context.Context) int { return o.near.cutEach(ctx, pause, cut) }, func() error { return upload(f.local, n, 5) })
 		t.Logf("upload: cut %d times", cuts)
 		if err != nil {
 			t.Errorf("upload: %v\n%s", err, f.said())
@@ -402,12 +414,16 @@ func testCutClient(t *testing.T, o *operator) {
 // that again frame by frame.
 func testCutAgent(t *testing.T, o *operator) {
 	f := o.forward("", o.quay.port)
-	pause, cut := time.Second, o.far.cut
+	cut := o.far.cut
 	if o.agent == officialKind { // it takes a frame twice whose acknowledgement it could not write
-		pause, cut = 4*time.Second, o.far.hangUp
+		cut = o.far.hangUp
 	}
 	for name, how := range map[string]func(string, int64, int64) error{"download": download, "upload": upload} {
-		cuts, err := during(t, func(ctx context.Context) int { return o.far.cutEach(ctx, pause, cut) }, func() error { return how(f.local, 2*o.size(name == "upload"), 6) })
+		n, pause := o.broken(name == "upload")
+		if o.agent == officialKind {
+			pause = 4 * time.Second
+		}
+		cuts, err := during(t, func(ctx context.Context) int { return o.far.cutEach(ctx, pause, cut) }, func() error { return how(f.local, n, 6) })
 		t.Logf("%s: cut %d times", name, cuts)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, f.said())
@@ -422,7 +438,7 @@ func asleep() time.Duration {
 	if os.Getenv("VENNEL_SOAK") != "" {
 		return 5 * time.Minute
 	}
-	return 10 * time.Second
+	return 5 * time.Second
 }
 
 // testSleep stops the client for a while in the middle of a download, as a lid that is closed does.
