@@ -94,8 +94,8 @@ func (l *lan) of(id string) (ids []string) { //nolint:unparam // it says whose t
 // TestInstanceInterfaces makes, attaches, detaches and releases the interfaces of an instance.
 func TestInstanceInterfaces(t *testing.T) {
 	l := newLAN(t)
-	second := l.make(&networkinterface.Spec{Subnet: l.a, Kind: dataplane.Guest, Instance: instance, Device: 1})
 	first := l.make(&networkinterface.Spec{Subnet: l.a, Kind: dataplane.Guest, Instance: instance, Delete: true, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.8")}})
+	second := l.make(&networkinterface.Spec{Subnet: l.a, Kind: dataplane.Guest, Instance: instance, Device: 1})
 	if a := first.Data.Attachment; *first.Data.Status != "in-use" || *a.InstanceId != instance || *a.DeviceIndex != 0 || !*a.DeleteOnTermination || *a.Status != "attached" {
 		t.Errorf("%+v", first.Data)
 	}
