@@ -86,7 +86,7 @@ func (s *Sessions) open(ctx context.Context, in *ssmmessages.OpenDataChannelInpu
 	if call.Endpoint != nil {
 		endpoint = call.Endpoint.ID()
 	}
-	ctx, err = stream.Accept(in, func(ctx context.Context) (err error) {
+	_, err = stream.Accept(in, func(ctx context.Context) (err error) {
 		if row.ID == "" {
 			return denied()
 		}
