@@ -235,7 +235,7 @@ func (s *holding) connect(ctx context.Context, local *net.TCPConn) error {
 		if !whole.Load() {
 			_ = local.SetLinger(0) // Close resets it; it may be closed
 		}
-		local.Close()
+		_ = local.Close() // it has ended, or is reset
 	}
 	defer cut()
 	remote, err := s.OpenPort(ctx)
