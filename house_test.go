@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 	"service/ssm/command":       {"api", "store", "service/iam", "service/ssm/command", "service/ssm/document", "service/ssm/fleet", "service/ssm/tag"},
 	"service/ssm/document":      {"api", "store", "service/iam", "service/ssm/document", "service/ssm/tag"},
 	"service/ssm/fleet":         {"api", "store", "service/iam", "service/ssm/fleet", "service/ssm/setting", "service/ssm/tag"},
-	"service/ssm/session":       {"api", "store", "internal/seal", "service/iam", "service/ssm/document", "service/ssm/fleet", "service/ssm/session", "service/ssm/tag"},
+	"service/ssm/session":       {"api", "datachannel", "store", "internal/seal", "service/iam", "service/ssm/document", "service/ssm/fleet", "service/ssm/session", "service/ssm/tag"},
 	"service/ssm/session/relay": {"api", "datachannel"},
 	"service/ssm/setting":       {"api", "store", "service/iam", "service/ssm/setting"},
 	"service/ssm/tag":           {"api", "store", "service/iam", "service/ssm/tag"},

@@ -1,7 +1,9 @@
 package datachannel
 
 import (
+	"errors"
 	"io"
+	"net"
 	"sync"
 	"time"
 )
@@ -224,3 +226,41 @@ func (d *deadline) done() <-chan struct{} {
 	defer d.mu.Unlock()
 	return d.passed
 }
+
+// ends is what connections of a port have of a net.Conn beside bytes: deadlines, and addresses that are names only.
+type ends struct{ reads, writes *deadline }
+
+// newEnds makes one whose deadlines are never.
+func newEnds() ends { return ends{newDeadline(), newDeadline()} }
+
+// LocalAddr is a name only.
+func (ends) LocalAddr() net.Addr { return addr{} }
+
+// RemoteAddr is a name only.
+func (ends) RemoteAddr() net.Addr { return addr{} }
+
+// SetDeadline sets both deadlines.
+func (e ends) SetDeadline(t time.Time) error {
+	return errors.Join(e.SetReadDeadline(t), e.SetWriteDeadline(t))
+}
+
+// SetReadDeadline gives reads up at a time.
+func (e ends) SetReadDeadline(t time.Time) error {
+	e.reads.set(t)
+	return nil
+}
+
+// SetWriteDeadline gives writes up at a time.
+func (e ends) SetWriteDeadline(t time.Time) error {
+	e.writes.set(t)
+	return nil
+}
+
+// addr is the address of something that has none.
+type addr struct{}
+
+// Network is a name only.
+func (addr) Network() string { return "datachannel" }
+
+// String is a name only.
+func (addr) String() string { return "datachannel" }

@@ -356,7 +356,7 @@ type stream struct {
 	fails int // refusals before it was opened by a client
 
 	readable, writable chan struct{}
-	reads, writes      *deadline
+	ends
 
 	writing sync.Mutex // keeps what one Write writes together
 	last    *frame     // what was sent before; guarded by writing
@@ -385,7 +385,7 @@ type part struct {
 // newStream makes a stream.
 func newStream(m *mux, id uint32) *stream {
 	return &stream{
-		m: m, id: id, readable: make(chan struct{}, 1), writable: make(chan struct{}, 1), reads: newDeadline(), writes: newDeadline(),
+		m: m, id: id, readable: make(chan struct{}, 1), writable: make(chan struct{}, 1), ends: newEnds(),
 		credit: streamWindow, window: streamWindow, room: streamWindow, told: time.Now(),
 	}
 }
@@ -741,35 +741,3 @@ func (s *stream) close(reason string) error {
 	}
 	return errors.Join(err, s.finish())
 }
-
-// LocalAddr is a name only.
-func (s *stream) LocalAddr() net.Addr { return addr{} }
-
-// RemoteAddr is a name only.
-func (s *stream) RemoteAddr() net.Addr { return addr{} }
-
-// SetDeadline sets both deadlines.
-func (s *stream) SetDeadline(t time.Time) error {
-	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
-}
-
-// SetReadDeadline gives reads up at a time.
-func (s *stream) SetReadDeadline(t time.Time) error {
-	s.reads.set(t)
-	return nil
-}
-
-// SetWriteDeadline gives writes up at a time.
-func (s *stream) SetWriteDeadline(t time.Time) error {
-	s.writes.set(t)
-	return nil
-}
-
-// addr is the address of something that has none.
-type addr struct{}
-
-// Network is a name only.
-func (addr) Network() string { return "datachannel" }
-
-// String is a name only.
-func (addr) String() string { return "datachannel" }

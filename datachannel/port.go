@@ -184,24 +184,24 @@ func (a *AgentSession) Accept(ctx context.Context) (conn PortConn, refuse func(e
 
 // singleConn is the only connection of a session, or one at a time.
 type singleConn struct {
-	p           *ports
-	c           *Channel
-	in          *inbox
-	free        chan struct{} // of a client: taken while the connection is open
-	tell        bool          // the agent wants to know of the end
-	read, write *deadline
-	once        sync.Once
-	closed      chan struct{}
+	p    *ports
+	c    *Channel
+	in   *inbox
+	free chan struct{} // of a client: taken while the connection is open
+	tell bool          // the agent wants to know of the end
+	ends
+	once   sync.Once
+	closed chan struct{}
 }
 
 // newSingle makes a connection.
 func newSingle(p *ports, c *Channel, in *inbox) *singleConn {
-	return &singleConn{p: p, c: c, in: in, read: newDeadline(), write: newDeadline(), closed: make(chan struct{})}
+	return &singleConn{p: p, c: c, in: in, ends: newEnds(), closed: make(chan struct{})}
 }
 
 // Read reads.
 func (s *singleConn) Read(b []byte) (int, error) {
-	n, err := s.in.read(s.read.done(), b)
+	n, err := s.in.read(s.reads.done(), b)
 	return n, s.failed(err)
 }
 
@@ -212,7 +212,7 @@ func (s *singleConn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	default:
 	}
-	n, err := s.c.append(s.write.done(), PayloadOutput, b)
+	n, err := s.c.append(s.writes.done(), PayloadOutput, b)
 	return n, s.failed(err)
 }
 
@@ -237,8 +237,8 @@ func (s *singleConn) CloseWrite() error { return errors.ErrUnsupported }
 func (s *singleConn) Close() error {
 	s.once.Do(func() {
 		close(s.closed)
-		s.read.set(time.Unix(1, 0))
-		s.write.set(time.Unix(1, 0))
+		s.reads.set(time.Unix(1, 0))
+		s.writes.set(time.Unix(1, 0))
 		if s.free == nil {
 			s.p.mu.Lock()
 			if s.p.current == s {
@@ -254,28 +254,5 @@ func (s *singleConn) Close() error {
 		}
 		<-s.free
 	})
-	return nil
-}
-
-// LocalAddr is a name only.
-func (s *singleConn) LocalAddr() net.Addr { return addr{} }
-
-// RemoteAddr is a name only.
-func (s *singleConn) RemoteAddr() net.Addr { return addr{} }
-
-// SetDeadline sets both deadlines.
-func (s *singleConn) SetDeadline(t time.Time) error {
-	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
-}
-
-// SetReadDeadline gives reads up at a time.
-func (s *singleConn) SetReadDeadline(t time.Time) error {
-	s.read.set(t)
-	return nil
-}
-
-// SetWriteDeadline gives writes up at a time.
-func (s *singleConn) SetWriteDeadline(t time.Time) error {
-	s.write.set(t)
 	return nil
 }

@@ -643,12 +643,16 @@ const (
 )
 
 // message is the acknowledgement as a message.
-func (a ack) message() *Message {
+func (a ack) message() *Message { return Acknowledgement(a.kind, a.id, a.seq) }
+
+// Acknowledgement is the message that acknowledges a frame of a type, such as output_stream_data. Official peers know the frame by its
+// sequence number alone, so a frame that is not at hand any more may go without its id. source: agent
+func Acknowledgement(kind string, id uuid.UUID, sequence int64) *Message {
 	b := make([]byte, 0, 192)
-	b = append(append(append(b, ackType...), a.kind...), ackID...)
-	text, _ := a.id.MarshalText() // which has no errors
+	b = append(append(append(b, ackType...), kind...), ackID...)
+	text, _ := id.MarshalText() // which has no errors
 	b = append(append(b, text...), ackSeq...)
-	b = append(strconv.AppendInt(b, a.seq, 10), ackEnd...)
+	b = append(strconv.AppendInt(b, sequence, 10), ackEnd...)
 	return &Message{Type: typeAck, Schema: 1, Created: time.Now(), Flags: 3, ID: uuid.New(), Payload: b}
 }
 

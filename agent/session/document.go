@@ -11,14 +11,7 @@ import (
 	"github.com/vennel/vennel/agent/document"
 	"github.com/vennel/vennel/agent/plugin"
 	"github.com/vennel/vennel/api/ssmdoc"
-)
-
-// The types of sessions. source: agent
-const (
-	standardStream         = "Standard_Stream"
-	interactiveCommands    = "InteractiveCommands"
-	nonInteractiveCommands = "NonInteractiveCommands"
-	portSession            = "Port"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // Task is the content of an interactive_shell message: a session that the node is to hold. source: agent
@@ -130,11 +123,11 @@ func resolve(ctx context.Context, t *Task, from plugin.Caller) (*plan, error) {
 		p.runAs = t.RunAsUser
 	}
 	switch p.kind {
-	case standardStream:
+	case datachannel.StandardStream:
 		return p, nil
-	case interactiveCommands, nonInteractiveCommands:
+	case datachannel.InteractiveCommands, datachannel.NonInteractiveCommands:
 		return p, p.readCommand()
-	case portSession:
+	case datachannel.Port:
 		if err := remarshal(p.properties, &p.port); err != nil {
 			return nil, fmt.Errorf("Unable to remarshal session properties. %w", err) //nolint:staticcheck,revive // the official agent's words, which the user is shown
 		}
@@ -167,7 +160,7 @@ func (p *plan) readCommand() error {
 	if strings.TrimSpace(p.command.Commands) == "" {
 		return fmt.Errorf("Commands cannot be empty for session type %s", p.kind) //nolint:staticcheck,revive // the official agent's words, which the user is shown
 	}
-	if p.kind == nonInteractiveCommands && p.command.SeparateOutputStream {
+	if p.kind == datachannel.NonInteractiveCommands && p.command.SeparateOutputStream {
 		for name, prefix := range map[string]string{"stdoutSeparatorPrefix": p.command.StdOutSeparatorPrefix, "stderrSeparatorPrefix": p.command.StdErrSeparatorPrefix} {
 			if !goodPrefix(prefix) {
 				return fmt.Errorf("invalid %s %v", name, prefix)
@@ -190,7 +183,7 @@ func goodPrefix(prefix string) bool {
 // unlogged refuses a session whose log must be encrypted, because this agent delivers no logs, and so cannot promise it.
 func (p *plan) unlogged() error {
 	switch {
-	case p.kind == portSession:
+	case p.kind == datachannel.Port:
 		return nil // is never logged. source: agent
 	case p.inputs.CloudWatchLogGroupName != "" && bool(p.inputs.CloudWatchEncryptionEnabled):
 		return errors.New("Couldn't start the session because we are unable to validate encryption on CloudWatch Logs log group. Error: this agent does not deliver session logs yet") //nolint:staticcheck,revive // the official agent's words, which the user is shown

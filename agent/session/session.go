@@ -75,13 +75,13 @@ func (s *Session) Run(ctx context.Context) Result {
 	if err != nil {
 		return Result{Failed, err.Error()}
 	}
-	if p.kind != portSession && (p.inputs.S3BucketName != "" || p.inputs.CloudWatchLogGroupName != "") {
+	if p.kind != datachannel.Port && (p.inputs.S3BucketName != "" || p.inputs.CloudWatchLogGroupName != "") {
 		s.Log.Warn("this agent does not deliver session logs yet; this session has none", "bucket", p.inputs.S3BucketName, "log_group", p.inputs.CloudWatchLogGroupName)
 	}
 	l := &line{dial: s.Dial, patience: s.Patience, lost: time.Now()}
 	h := &hold{Session: s, plan: p, channel: datachannel.NewAgent(l.connect, datachannel.AgentOptions{
 		SessionID: s.Task.SessionID, InstanceID: s.NodeID, Kind: p.kind, Properties: p.told(), Version: s.Version,
-		KMSKeyID: p.inputs.KMSKeyID, Keys: s.Keys, Separate: p.kind == nonInteractiveCommands && bool(p.command.SeparateOutputStream), Log: s.Log,
+		KMSKeyID: p.inputs.KMSKeyID, Keys: s.Keys, Separate: p.kind == datachannel.NonInteractiveCommands && bool(p.command.SeparateOutputStream), Log: s.Log,
 		Lost: func(err error) { l.broken(); s.Log.Info("connection lost", "error", err) }, Back: func() { s.Log.Info("connected again") },
 	})}
 	held, end := context.WithCancelCause(ctx)
@@ -158,11 +158,11 @@ func (h *hold) run(ctx context.Context) Result {
 	h.extended = extended
 	h.Log.Info("session begins", "kind", h.plan.kind, "client", version, "extended", extended)
 	switch h.plan.kind {
-	case standardStream:
+	case datachannel.StandardStream:
 		return h.ran(ctx, func() (int, error) { return h.shell(ctx, "sh") })
-	case interactiveCommands:
+	case datachannel.InteractiveCommands:
 		return h.ran(ctx, func() (int, error) { return h.shell(ctx, "sh", "-c", h.plan.command.Commands) })
-	case nonInteractiveCommands:
+	case datachannel.NonInteractiveCommands:
 		return h.ran(ctx, func() (int, error) { return h.command(ctx) })
 	}
 	return h.forward(ctx)
@@ -178,7 +178,7 @@ func (h *hold) ran(ctx context.Context, run func() (int, error)) Result {
 	if err != nil {
 		text := fmt.Sprintf("Unable to start command: %v\n", err) // source: agent
 		h.Log.Error("the session's program could not be started", "error", err)
-		if h.plan.kind == nonInteractiveCommands || h.extended {
+		if h.plan.kind == datachannel.NonInteractiveCommands || h.extended {
 			_, _ = h.channel.Stderr().Write([]byte(text)) // the result says it as well
 		}
 		code, result = failure(err), Result{Failed, title + text}
@@ -192,7 +192,7 @@ func (h *hold) ran(ctx context.Context, run func() (int, error)) Result {
 
 // told are the properties as clients are told them: for ports only, since those of commands may be secret. source: agent
 func (p *plan) told() any {
-	if p.kind == portSession {
+	if p.kind == datachannel.Port {
 		return p.properties
 	}
 	return nil

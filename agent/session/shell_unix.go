@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+
+	"github.com/vennel/vennel/datachannel"
 )
 
 // showAt is how much is shown at a time, in bytes.
@@ -31,7 +33,7 @@ func (h *hold) shell(ctx context.Context, name string, args ...string) (code int
 		return 0, err
 	}
 	p := watch(cmd)
-	if profile := h.plan.inputs.ShellProfile.Linux; h.plan.kind == standardStream && profile != "" {
+	if profile := h.plan.inputs.ShellProfile.Linux; h.plan.kind == datachannel.StandardStream && profile != "" {
 		if _, err := t.Write([]byte(profile + "\n")); err != nil {
 			h.Log.Warn("the shell profile was not typed", "error", err)
 		}

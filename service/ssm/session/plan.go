@@ -12,19 +12,13 @@ import (
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/api/ssmdoc"
+	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/service/iam"
 	"github.com/vennel/vennel/service/ssm/document"
 )
 
 // preferences is the document that an account keeps its preferences in, and that a session without a document has.
 const preferences = "SSM-SessionManagerRunShell"
-
-// Types of sessions.
-const (
-	standardStream      = "Standard_Stream"
-	interactiveCommands = "InteractiveCommands"
-	port                = "Port"
-)
 
 // defaultIdle is after how long without activity a session ends. source: userguide, "Specify an idle session timeout value"
 const defaultIdle = 20 * time.Minute
@@ -128,7 +122,7 @@ func (p *plan) prefer(inputs map[string]any, caller api.Principal) error {
 	if p.duration, err = minutesOf(inputs, "maxSessionDuration", mostDuration); err != nil {
 		return err
 	}
-	logged := (p.kind == standardStream || p.kind == interactiveCommands) && (textOf(inputs, "s3BucketName") != "" || textOf(inputs, "cloudWatchLogGroupName") != "")
+	logged := (p.kind == datachannel.StandardStream || p.kind == datachannel.InteractiveCommands) && (textOf(inputs, "s3BucketName") != "" || textOf(inputs, "cloudWatchLogGroupName") != "")
 	p.transcript = logged && textOf(inputs, "kmsKeyId") == ""
 	if who, ok := caller.(*iam.Principal); ok && textOf(inputs, "runAsEnabled") == "true" {
 		p.runAs = who.Tag("SSMSessionRunAs") // source: userguide, "Turn on Run As support"

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // The messages of a data channel. source: agent
@@ -22,19 +22,16 @@ const (
 	startPublication = "start_publication"
 )
 
-// The payloads of stream data that the relay looks at. source: agent
+// The payloads of stream data that the relay looks at.
 const (
-	output            = 1
-	terminalSize      = 3
-	handshakeRequest  = 5
-	handshakeResponse = 6
-	handshakeComplete = 7
-	flag              = 10
-	standardError     = 11
+	output            = datachannel.PayloadOutput
+	terminalSize      = datachannel.PayloadSize
+	handshakeRequest  = datachannel.PayloadHandshakeRequest
+	handshakeResponse = datachannel.PayloadHandshakeResponse
+	handshakeComplete = datachannel.PayloadHandshakeComplete
+	flag              = datachannel.PayloadFlag
+	standardError     = datachannel.PayloadStderr
 )
-
-// bothFlags are the flags of messages outside the streams, SYN and FIN. source: agent
-const bothFlags = 3
 
 // mostWords bounds the payload of a message that tells something in JSON.
 const mostWords = 64 << 10
@@ -45,20 +42,6 @@ const mostAck = 1 << 10
 // message makes one of our own.
 func message(kind string, flags uint64, payload []byte) *api.Message {
 	return &api.Message{Type: kind, Schema: 1, Created: time.Now(), Flags: flags, ID: uuid.New(), Payload: payload}
-}
-
-// acknowledgement is an acknowledge as the receiver would have sent it. Its sender is known by the sequence number
-// alone, so a frame that we do not hold any more may go without its id. source: agent
-func acknowledgement(kind string, id uuid.UUID, sequence int64) *api.Message {
-	b := make([]byte, 0, 192)
-	b = append(b, `{"AcknowledgedMessageType":"`...)
-	b = append(b, kind...)
-	b = append(b, `","AcknowledgedMessageId":"`...)
-	b = append(b, id.String()...)
-	b = append(b, `","AcknowledgedMessageSequenceNumber":`...)
-	b = strconv.AppendInt(b, sequence, 10)
-	b = append(b, `,"IsSequentialMessage":true}`...)
-	return message(acknowledge, bothFlags, b)
 }
 
 // acknowledgedSequence reads what an acknowledge is for.
@@ -115,7 +98,7 @@ func plain(text string) string {
 // terminating says whether an agent_session_state says that the session comes to its end. source: agent
 func terminating(m *api.Message) bool {
 	var state struct{ SessionState string }
-	return len(m.Payload) <= mostWords && json.Unmarshal(m.Payload, &state) == nil && state.SessionState == "Terminating"
+	return len(m.Payload) <= mostWords && json.Unmarshal(m.Payload, &state) == nil && state.SessionState == datachannel.StateTerminating
 }
 
 // actions are what a handshake request or response speaks of.

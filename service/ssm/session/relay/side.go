@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // mostAcks are the acknowledgements that wait for a peer. It does not read when there are more, and will ask again.
@@ -113,7 +114,7 @@ func (r *Relay) next(role Role) (job, bool) {
 	for from := &r.flows[role.peer()]; s.owed < s.to; {
 		if s.owed++; from.has(s.owed - 1) {
 			s.paused = false
-			return job{m: acknowledgement(role.data(), uuid.Nil, s.owed-1)}, true
+			return job{m: datachannel.Acknowledgement(role.data(), uuid.Nil, s.owed-1)}, true
 		}
 	}
 	switch {
@@ -241,6 +242,6 @@ func (r *Relay) owe(sender Role, m *api.Message) {
 	if s.stream == nil || s.acks.len() >= mostAcks || s.acks.len() > 0 && s.owedLast == m.ID {
 		return // it will ask again; it may do so many times while it does not read what we answer
 	}
-	s.acks.push(acknowledgement(m.Type, m.ID, m.Sequence))
+	s.acks.push(datachannel.Acknowledgement(m.Type, m.ID, m.Sequence))
 	s.owedLast = m.ID
 }
