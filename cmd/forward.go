@@ -185,9 +185,7 @@ func (c *Forward) forward(ctx context.Context, a *account, n *notes, f *forwardi
 				return // it is closed
 			}
 			connections.Go(func() {
-				if err := held.connect(carried, local.(*net.TCPConn)); err != nil && carried.Err() == nil {
-					n.warn("%s: %v", f.goal(c.Node), err)
-				}
+				held.connect(carried, local.(*net.TCPConn), func(err error) { n.warn("%s: %v", f.goal(c.Node), err) })
 			})
 		}
 	}()
@@ -227,9 +225,9 @@ func (c *Forward) listening(at net.Addr, f *forwarding, session string) string {
 	return string(text)
 }
 
-// connect carries one connection. One that the node cannot make is reset here, and the reason is the error. So is one that breaks before
+// connect carries one connection. One that the node cannot make is reset here, once refused has been told why. So is one that breaks before
 // the node's side has ended, be it with its session: nobody here is to take a part for all.
-func (s *holding) connect(ctx context.Context, local *net.TCPConn) error {
+func (s *holding) connect(ctx context.Context, local *net.TCPConn, refused func(error)) {
 	var whole atomic.Bool // all that the node's side has sent is here
 	cut := func() {
 		if !whole.Load() {
@@ -240,19 +238,24 @@ func (s *holding) connect(ctx context.Context, local *net.TCPConn) error {
 	defer cut()
 	remote, err := s.OpenPort(ctx)
 	if err != nil {
-		return err
+		if ctx.Err() == nil {
+			refused(err)
+		}
+		return
 	}
 	defer remote.Close()
 	unblock := context.AfterFunc(ctx, func() { cut(); remote.Close() })
 	defer unblock()
 	sent, err := join(remote, local, local)
+	if why, ok := errors.AsType[*datachannel.PortRefused](err); ok {
+		refused(why) // a connection that breaks later is its users' to mend
+	}
 	if err == nil && local.CloseWrite() == nil {
 		whole.Store(true)
 		if s.Extended {
 			<-sent // the other direction may go on
 		}
 	}
-	return refusal(err)
 }
 
 // join copies both ways until the node's side has ended. sent is closed when the other has.
@@ -291,14 +294,6 @@ func (p *patient) Read(b []byte) (int, error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// refusal is an error that is worth a line: that the node could not connect. A connection that breaks later is its users' to mend.
-func refusal(err error) error {
-	if refused, ok := errors.AsType[*datachannel.PortRefused](err); ok {
-		return refused
-	}
-	return nil
 }
 
 // over is the error of a session that has ended before its time.

@@ -248,8 +248,11 @@ func TestForwardEnded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error, 1)
-			go func() { done <- s.connect(t.Context(), local.(*net.TCPConn)) }()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				s.connect(t.Context(), local.(*net.TCPConn), func(err error) { t.Error(err) })
+			}()
 			if _, err := io.ReadFull(user, make([]byte, 4)); err != nil {
 				t.Fatal(err)
 			}
@@ -262,9 +265,7 @@ func TestForwardEnded(t *testing.T) {
 				t.Errorf("%v, not %v", err, want)
 			}
 			user.Close()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
+			<-done
 		})
 	}
 }
