@@ -22,6 +22,8 @@ type Stream interface {
 	Accept(in any, check func(context.Context) error) (context.Context, error)
 	Receive() (*Message, error) // io.EOF when the peer is gone
 	Send(*Message) error        // returns when the bytes are handed to the kernel
+	Post(*Message) error        // Send, but it may leave bytes for the next Post or Flush to hand over
+	Flush() error               // after Post
 	// Ping asks whether the peer is there. answered is called within Receive, between what came before
 	// the answer and what came after it; it is not called when the stream ends before.
 	// It may be nil.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/link"
+	"github.com/vennel/vennel/internal/coalesce"
 	"github.com/vennel/vennel/service/ec2/endpoint"
 	"github.com/vennel/vennel/service/ec2/resource"
 	"github.com/vennel/vennel/store"
@@ -40,7 +41,7 @@ func remember(ctx context.Context, conn net.Conn) context.Context {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	if c, ok := conn.(*arrived); ok {
+	if c, ok := coalesce.Under(conn).(*arrived); ok {
 		return endpoint.WithArrival(ctx, c.at)
 	}
 	return ctx
@@ -121,7 +122,7 @@ func (s *Server) front(web *http.Server) func(context.Context, dataplane.Socket,
 		}
 		var err error
 		if socket.Address.Port() == httpsPort {
-			err = web.ServeTLS(l, "", "")
+			err = web.ServeTLS(coalesce.Listener{Listener: l}, "", "")
 		} else {
 			err = web.Serve(l)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vennel/vennel/dataplane"
+	"github.com/vennel/vennel/internal/coalesce"
 	"github.com/vennel/vennel/service/ec2/endpoint"
 	"github.com/vennel/vennel/service/ec2/instance"
 	"github.com/vennel/vennel/service/ec2/plan"
@@ -57,7 +58,7 @@ func (s *Server) serveLinks(ctx context.Context, l net.Listener, web *http.Serve
 	}
 	context.AfterFunc(ctx, func() { close(gateways.done) })
 	g.Go(func() error {
-		err := web.ServeTLS(gateways, "", "")
+		err := web.ServeTLS(coalesce.Listener{Listener: gateways}, "", "")
 		if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/internal/coalesce"
 	"github.com/vennel/vennel/internal/durable"
 	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/store"
@@ -262,7 +263,7 @@ func serve(ctx context.Context, cfg Config, l listeners, ready func(*Server) err
 		g.Go(func() error { return ended(web.Serve(l.http)) })
 	}
 	if l.https != nil {
-		g.Go(func() error { return ended(web.ServeTLS(l.https, "", "")) })
+		g.Go(func() error { return ended(web.ServeTLS(coalesce.Listener{Listener: l.https}, "", "")) })
 	}
 	g.Go(func() error {
 		<-ctx.Done()

@@ -250,6 +250,7 @@ func (a *AgentSession) responded(ctx context.Context, response *handshakeRespons
 		case actionExtensions:
 			var theirs extensions
 			a.extended = action.ActionStatus == statusSuccess && json.Unmarshal(action.ActionResult, &theirs) == nil && theirs.extended()
+			a.channel.bare.Store(a.extended)
 		case actionSessionType, actionEncryption:
 			if action.ActionStatus != statusSuccess { // source: agent
 				return nil, fmt.Errorf("%s failed on client with status %d error: %s", action.ActionType, action.ActionStatus, action.Error[:min(len(action.Error), 1024)])

@@ -89,6 +89,7 @@ type Channel struct {
 	heard   atomic.Int64 // when the peer was last heard, by time.Since(epoch)
 	spoke   atomic.Bool  // it was heard on this connection
 	blocked atomic.Bool  // nothing is read, because nothing is consumed
+	bare    atomic.Bool  // the peer is ours, so frames get no digest
 	epoch   time.Time
 
 	receiving sync.Mutex // one Receive at a time

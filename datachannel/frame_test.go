@@ -113,6 +113,24 @@ func TestBadFrames(t *testing.T) {
 	}
 }
 
+// TestBareFrames reads a frame whose digest was left out; one that has another than it should is refused.
+func TestBareFrames(t *testing.T) {
+	b, err := appendFrame(nil, ackMessage([]byte("payload")), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if [len(noDigest)]byte(b[frameDigest:framePayload]) != noDigest {
+		t.Error("it has a digest")
+	}
+	if got, err := ParseFrame(b); err != nil || string(got.Payload) != "payload" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	b[frameDigest] = 1
+	if _, err := ParseFrame(b); !errors.Is(err, ErrFrame) {
+		t.Errorf("a digest that does not match: %v", err)
+	}
+}
+
 // TestUnsendableMessages refuses messages that an agent could not read: a bad frame leaves it deaf.
 func TestUnsendableMessages(t *testing.T) {
 	for name, change := range map[string]func(*Message){

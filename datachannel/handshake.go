@@ -102,8 +102,8 @@ type extensions struct {
 }
 
 // our are our extensions: the end of a command's input, an exit code for every kind, connections of a port with windows
-// and half-close, and word of the client's exit.
-var our = extensions{1, []string{"input-end", "exit-code", "windows", "client-exit"}}
+// and half-close, word of the client's exit, and frames without a digest.
+var our = extensions{1, []string{"input-end", "exit-code", "windows", "client-exit", "no-digest"}}
 
 // extended says whether the other end can do all that we count on.
 func (e extensions) extended() bool {

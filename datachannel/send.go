@@ -380,7 +380,7 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 	socket, copies := conn.(*websocketConn)
 	send, flush := conn.Send, func() error { return nil }
 	if copies {
-		send, flush = socket.collect, socket.under.flush
+		send, flush = socket.collect, socket.under.Flush
 	}
 	timer := time.NewTimer(time.Hour) // for what is not acknowledged
 	timer.Stop()
@@ -403,7 +403,7 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 		var err error
 		switch {
 		case f != nil:
-			if err = f.make(c.role); err == nil {
+			if err = f.make(c.role, c.bare.Load()); err == nil {
 				m = Message{Frame: f.buf}
 				sending := &m
 				if !copies {
@@ -594,8 +594,8 @@ func (o *outgoing) lost(than *frame) {
 	}
 }
 
-// make makes the bytes of a frame, once.
-func (f *frame) make(role Role) error {
+// make makes the bytes of a frame, once; a bare one has no digest.
+func (f *frame) make(role Role, bare bool) error {
 	if f.made {
 		return nil
 	}
@@ -611,7 +611,7 @@ func (f *frame) make(role Role) error {
 	}
 	m := f.message(role)
 	m.ID, m.Frame = uuid.New(), nil
-	b, err := AppendFrame(f.buf[:0], m) // the payload is where it belongs
+	b, err := appendFrame(f.buf[:0], m, bare) // the payload is where it belongs
 	f.buf, f.made = b, err == nil
 	return err
 }

@@ -369,6 +369,7 @@ func (s *Session) respond(ctx context.Context, start Start, request *handshakeRe
 			if err = json.Unmarshal(action.ActionParameters, &theirs); err == nil {
 				s.Extended = theirs.extended()
 				s.ours.Store(s.Extended)
+				s.channel.bare.Store(s.Extended)
 				done.ActionResult, err = json.Marshal(our)
 			}
 		default:

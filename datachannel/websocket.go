@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/vennel/vennel/internal/coalesce"
 )
 
 // The limits of a websocket.
@@ -80,7 +82,7 @@ func DialWebsocket(ctx context.Context, url string, header http.Header, opening 
 	if o.NetDial == nil {
 		o.NetDial = new(net.Dialer).DialContext
 	}
-	var under *batchConn
+	var under *coalesce.Conn
 	d := &websocket.Dialer{
 		Proxy: o.Proxy, TLSClientConfig: o.TLS.Clone(), HandshakeTimeout: dialTime,
 		NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -88,7 +90,7 @@ func DialWebsocket(ctx context.Context, url string, header http.Header, opening 
 			if err != nil {
 				return nil, err
 			}
-			under = &batchConn{Conn: conn}
+			under = coalesce.New(conn)
 			return under, nil
 		},
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
@@ -122,113 +124,11 @@ func DialWebsocket(ctx context.Context, url string, header http.Header, opening 
 	return w, nil
 }
 
-// The sizes of what is written and read at once.
-const (
-	batch      = 64 << 10
-	mostSingle = 8 << 10 // bytes of a read after which there is more to be expected
-)
-
-// batches are buffers of batchConns.
-var batches = sync.Pool{New: func() any {
-	b := make([]byte, 0, 2*batch)
-	return &b
-}}
-
-// batchConn is a connection below TLS, whose records are small. Those of one message go to the kernel together, and so do
-// small messages that are sent in a row; and what has come is fetched from it together. A connection that is idle has no
-// buffers.
-type batchConn struct {
-	net.Conn
-
-	in   *[]byte // of the goroutine that reads
-	at   int     // within in
-	busy bool    // there is more to be expected
-
-	mu   sync.Mutex // guards the rest
-	held bool
-	out  *[]byte
-}
-
-// hold keeps what is written until flush.
-func (b *batchConn) hold() {
-	b.mu.Lock()
-	b.held = true
-	b.mu.Unlock()
-}
-
-// Write keeps what is written, or writes it.
-func (b *batchConn) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.held {
-		return b.Conn.Write(p)
-	}
-	if b.out == nil {
-		b.out = batches.Get().(*[]byte)
-	}
-	*b.out = append(*b.out, p...)
-	if len(*b.out) < batch {
-		return len(p), nil
-	}
-	return len(p), b.write()
-}
-
-// write writes what was kept. The caller has the lock.
-func (b *batchConn) write() error {
-	if b.out == nil {
-		return nil
-	}
-	_, err := b.Conn.Write(*b.out)
-	*b.out = (*b.out)[:0]
-	batches.Put(b.out)
-	b.out = nil
-	return err
-}
-
-// flush writes what was kept.
-func (b *batchConn) flush() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.held = false
-	return b.write()
-}
-
-// Read reads what has been fetched, or fetches more.
-func (b *batchConn) Read(p []byte) (int, error) {
-	if b.in == nil && !b.busy {
-		n, err := b.Conn.Read(p)
-		b.busy = n >= mostSingle || n == len(p) && n > 1<<10
-		return n, err
-	}
-	if b.in == nil {
-		b.in = batches.Get().(*[]byte)
-		n, err := b.Conn.Read((*b.in)[:cap(*b.in)])
-		b.busy = n >= mostSingle
-		*b.in, b.at = (*b.in)[:n], 0
-		if err != nil {
-			b.free()
-			return 0, err
-		}
-	}
-	n := copy(p, (*b.in)[b.at:])
-	if b.at += n; b.at == len(*b.in) {
-		b.free()
-	}
-	return n, nil
-}
-
-// free gives the buffer of reads back.
-func (b *batchConn) free() {
-	*b.in = (*b.in)[:0]
-	batches.Put(b.in)
-	b.in = nil
-}
-
 // websocketConn is a Conn on a websocket.
 type websocketConn struct {
 	conn   *websocket.Conn
-	under  *batchConn // below TLS
-	verify bool       // nothing else shows whether a frame has arrived as it was sent
+	under  *coalesce.Conn // below TLS
+	verify bool           // nothing else shows whether a frame has arrived as it was sent
 
 	sending sync.Mutex // guards the writing of messages on conn
 	limit   time.Time  // the write deadline; guarded by sending
@@ -243,7 +143,7 @@ func (w *websocketConn) Send(m *Message) error {
 	if err := w.collect(m); err != nil {
 		return err
 	}
-	return w.under.flush()
+	return w.under.Flush()
 }
 
 // collect writes one message, which is sent with the next flush or when there is enough for it. A deadline is set now and
@@ -261,7 +161,7 @@ func (w *websocketConn) collect(m *Message) error {
 			return err
 		}
 	}
-	w.under.hold()
+	w.under.Hold()
 	return w.conn.WriteMessage(websocket.BinaryMessage, frame)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/datachannel"
+	"github.com/vennel/vennel/internal/coalesce"
 )
 
 // The limits of a stream. An agent pings every 54 seconds; a peer from which nothing at all came
@@ -70,6 +71,7 @@ type stream struct {
 	accepted chan struct{}                   // closed when the connection is ours
 
 	conn   *websocket.Conn // once accepted
+	under  *coalesce.Conn  // below TLS; nil without
 	opened bool            // the opening message has come; of the receiving goroutine
 	silent time.Duration   // how long the peer may say nothing; of the receiving goroutine
 	window time.Time       // when the pings that are counted began; of the receiving goroutine
@@ -181,6 +183,9 @@ func (s *stream) Accept(in any, check func(context.Context) error) (context.Cont
 	}
 	done, accepted := s.done, s.accepted
 	s.conn, s.call, s.upgrade, s.done, s.accepted = conn, nil, nil, nil, nil
+	if secure, ok := conn.NetConn().(*tls.Conn); ok {
+		s.under, _ = secure.NetConn().(*coalesce.Conn)
+	}
 	close(accepted)
 	s.mux.live(s)
 	conn.SetPingHandler(s.pong)
@@ -299,6 +304,14 @@ func (s *stream) Receive() (*api.Message, error) {
 
 // Send writes one message. A peer that does not take it in time loses the stream.
 func (s *stream) Send(m *api.Message) error {
+	if err := s.Post(m); err != nil {
+		return err
+	}
+	return s.Flush()
+}
+
+// Post writes one message, which may wait for Flush below TLS.
+func (s *stream) Post(m *api.Message) error {
 	frame, err := m.Bytes()
 	if err != nil {
 		return err
@@ -308,7 +321,18 @@ func (s *stream) Send(m *api.Message) error {
 	if err := s.conn.SetWriteDeadline(s.by(streamWrite)); err != nil {
 		return err
 	}
+	if s.under != nil {
+		s.under.Hold()
+	}
 	return s.conn.WriteMessage(websocket.BinaryMessage, frame)
+}
+
+// Flush sends what waits.
+func (s *stream) Flush() error {
+	if s.under == nil {
+		return nil
+	}
+	return s.under.Flush()
 }
 
 // Ping sends a ping with a number.
@@ -371,6 +395,7 @@ func (s *stream) end(code int, reason string, by time.Time) {
 		reason = strings.ToValidUTF8(reason[:mostReason], "")
 	}
 	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), by)
+	_ = s.Flush() // it may wait behind a message
 	conn := s.conn.NetConn()
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -33,8 +33,8 @@ func (l *line) Receive() (*api.Message, error) {
 	return m, nil
 }
 
-// Send is the relay's.
-func (l *line) Send(m *api.Message) error {
+// Post is the relay's.
+func (l *line) Post(m *api.Message) error {
 	l.down <- m
 	return nil
 }

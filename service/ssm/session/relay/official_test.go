@@ -40,8 +40,8 @@ func (s *websocketStream) Receive() (*api.Message, error) {
 	return datachannel.ReadFrame(r)
 }
 
-// Send is the relay's.
-func (s *websocketStream) Send(m *api.Message) error {
+// Post is the relay's.
+func (s *websocketStream) Post(m *api.Message) error {
 	b, err := m.Bytes()
 	if err != nil {
 		return err

@@ -94,6 +94,7 @@ func (p *pipe) end() {
 type socket struct {
 	up, down *pipe
 	silence  time.Duration // what Patience said
+	posted   []item        // what waits for Flush
 }
 
 // newSocket makes a socket whose directions hold some bytes.
@@ -124,11 +125,48 @@ func (s *socket) Receive() (*api.Message, error) {
 	}
 }
 
-// Send is the relay's.
-func (s *socket) Send(m *api.Message) error { return s.down.put(item{m: m}) }
+// Send is for others.
+func (s *socket) Send(*api.Message) error { return errors.New("the relay posts") }
 
-// Ping is the relay's.
-func (s *socket) Ping(answered func()) error { return s.down.put(item{answered: answered, pong: true}) }
+// mostPosted is how many bytes wait for Flush.
+const mostPosted = 512
+
+// Post is the relay's.
+func (s *socket) Post(m *api.Message) error { return s.post(item{m: m}) }
+
+// Ping is the relay's. It waits behind what was posted.
+func (s *socket) Ping(answered func()) error {
+	ping := item{answered: answered, pong: true}
+	if len(s.posted) > 0 {
+		return s.post(ping)
+	}
+	return s.down.put(ping)
+}
+
+// post keeps what is to be sent, up to a point.
+func (s *socket) post(i item) error {
+	s.posted = append(s.posted, i)
+	bytes := 0
+	for _, i := range s.posted {
+		bytes += i.length()
+	}
+	if bytes < mostPosted {
+		return nil
+	}
+	return s.Flush()
+}
+
+// Flush is the relay's.
+func (s *socket) Flush() error {
+	posted := s.posted
+	s.posted = nil
+	for _, i := range posted {
+		if err := s.down.put(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Patience is the relay's.
 func (s *socket) Patience(silence time.Duration) { s.silence = silence }

@@ -93,9 +93,10 @@ func (q *queue[T]) pop() T {
 	return item
 }
 
-// job is one thing to do on a stream: a message, or a ping.
+// job is one thing to do on a stream: a message, or a ping, or else to send what waits for more.
 type job struct {
 	m       *api.Message
+	ping    bool
 	barrier uint64 // of the ping, when its answer matters
 }
 
@@ -134,7 +135,7 @@ func (r *Relay) next(role Role) (job, bool) {
 		return s.ask(), true
 	case s.ping:
 		s.ping = false
-		return job{}, true
+		return job{ping: true}, true
 	}
 	for s.repeat.len() > 0 {
 		n := s.repeat.pop()
@@ -157,7 +158,7 @@ func (r *Relay) next(role Role) (job, bool) {
 func (s *side) ask() job {
 	s.pings++
 	s.askedAt = time.Now()
-	return job{barrier: s.pings}
+	return job{ping: true, barrier: s.pings}
 }
 
 // kick starts to send on a side's stream, if there is something to send and nobody is at it. The relay's lock is held.
@@ -189,7 +190,10 @@ func (r *Relay) write(stream api.Stream, role Role, number uint32, j job) {
 			ok, s.broken = false, true
 			r.wake()
 		default:
-			j, ok = r.next(role)
+			posted := j != job{}
+			if j, ok = r.next(role); !ok && posted {
+				ok = true // j is none, so that all goes
+			}
 			s.writing = ok
 		}
 		r.mu.Unlock()
@@ -203,11 +207,13 @@ func (r *Relay) write(stream api.Stream, role Role, number uint32, j job) {
 func (r *Relay) do(stream api.Stream, role Role, number uint32, j job) error {
 	switch {
 	case j.m != nil:
-		return stream.Send(j.m)
+		return stream.Post(j.m)
 	case j.barrier > 0:
 		return stream.Ping(func() { r.answered(role, number, j.barrier) })
+	case j.ping:
+		return stream.Ping(nil)
 	}
-	return stream.Ping(nil)
+	return stream.Flush()
 }
 
 // answered acts on the answer to a ping. Official peers do one thing after the other, so a peer that answers has
