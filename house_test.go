@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"agent":                     {"api", "datachannel", "wire", "agent", "internal/durable"},
 	"api":                       {"api", "datachannel"},
 	"cmd":                       {"*"},
-	"datachannel":               {},
+	"datachannel":               {"internal/coalesce"},
 	"dataplane":                 {"dataplane"},
 	"dns":                       {},
 	"internal":                  {},
@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	"service/sts":               {"api", "store", "service/iam"},
 	"store":                     {"store"},
 	"test":                      {"*"},
-	"wire":                      {"api", "datachannel", "wire", "internal/selfsigned"},
+	"wire":                      {"api", "datachannel", "wire", "internal/coalesce", "internal/selfsigned"},
 	"wire/sigv4":                {},
 }
 

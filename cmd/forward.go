@@ -246,7 +246,7 @@ func (s *holding) connect(ctx context.Context, local *net.TCPConn, refused func(
 	defer remote.Close()
 	unblock := context.AfterFunc(ctx, func() { cut(); remote.Close() })
 	defer unblock()
-	sent, err := join(remote, local, local)
+	sent, err := s.join(remote, local, local)
 	if why, ok := errors.AsType[*datachannel.PortRefused](err); ok {
 		refused(why) // a connection that breaks later is its users' to mend
 	}
@@ -259,14 +259,20 @@ func (s *holding) connect(ctx context.Context, local *net.TCPConn, refused func(
 }
 
 // join copies both ways until the node's side has ended. sent is closed when the other has.
-func join(remote datachannel.PortConn, in io.Reader, out io.Writer) (sent <-chan struct{}, err error) {
-	heard, done := &patient{Conn: remote}, make(chan struct{})
+func (s *holding) join(remote datachannel.PortConn, in io.Reader, out io.Writer) (sent <-chan struct{}, err error) {
+	var heard io.Reader = remote
+	over := func() { _ = remote.CloseWrite() } // it may have broken, which reading tells
+	if !s.Extended {
+		quiet := &patient{Conn: remote}
+		heard, over = quiet, quiet.endInSilence
+	}
+	done := make(chan struct{})
 	go func() { // until the input ends, or cannot be sent
 		defer close(done)
 		if _, err := io.Copy(remote, in); err != nil {
 			remote.Close()
-		} else if errors.Is(remote.CloseWrite(), errors.ErrUnsupported) {
-			heard.endInSilence()
+		} else {
+			over()
 		}
 	}()
 	_, err = io.Copy(out, heard)
@@ -328,7 +334,7 @@ func (s *holding) carry(ctx context.Context, goal string, streams Streams) error
 	}
 	unblock := context.AfterFunc(ctx, func() { remote.Close() })
 	defer unblock()
-	_, err = join(remote, streams.In, streams.Out)
+	_, err = s.join(remote, streams.In, streams.Out)
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return nil

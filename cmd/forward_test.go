@@ -118,7 +118,7 @@ func TestJoinInSilence(t *testing.T) {
 		}()
 		var got strings.Builder
 		start := time.Now()
-		_, err := join(oneWay{remote}, strings.NewReader(""), &got)
+		_, err := (&holding{Session: new(datachannel.Session)}).join(oneWay{remote}, strings.NewReader(""), &got)
 		if err != nil || got.String() != "late late late " {
 			t.Errorf("%q %v", got.String(), err)
 		}

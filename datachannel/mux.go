@@ -245,7 +245,7 @@ func (p *piece) done() {
 	case p.r != nil:
 		p.c.consume(p.r)
 	case p.pool != nil:
-		frames.Put(p.pool)
+		putBack(p.pool)
 		p.pool = nil
 	}
 }
@@ -406,7 +406,7 @@ func (s *stream) came(b []byte, of int, p *piece) bool {
 	in := part{b: b}
 	p.parts++
 	s.m.unread.Add(int64(len(b) + partSize))
-	if s.m.ours() && p.r == nil && len(b) < of/4 {
+	if s.m.ours() && p.r == nil && len(b) < min(of, chunk)/4 {
 		in.b = append([]byte(nil), b...)
 	} else {
 		p.hold()
@@ -648,7 +648,7 @@ func (s *stream) ReadFrom(r io.Reader) (read int64, err error) {
 	var pool *[]byte
 	defer func() {
 		if pool != nil {
-			frames.Put(pool)
+			putBack(pool)
 		}
 	}()
 	for {
@@ -666,10 +666,10 @@ func (s *stream) ReadFrom(r io.Reader) (read int64, err error) {
 		case err != nil:
 			return read, err
 		case n == len(b) && pool == nil:
-			pool = frames.Get().(*[]byte)
+			pool = frames.get()
 			b = (*pool)[:mostPart]
 		case n < smallRead && pool != nil:
-			frames.Put(pool)
+			putBack(pool)
 			b, pool = small, nil
 		}
 	}

@@ -42,10 +42,10 @@ const mostOwn = 16 << 10
 
 // memory is that of a frame that comes.
 func memory(size int) ([]byte, *[]byte) {
-	if size <= mostOwn || size > headroom+chunk+tagSize {
+	if size <= mostOwn || size > headroom+largeChunk+tagSize {
 		return make([]byte, size), nil
 	}
-	b := frames.Get().(*[]byte)
+	b := buffersFor(size - headroom - tagSize).get()
 	return (*b)[:size], b
 }
 
@@ -129,7 +129,7 @@ func (c *Channel) consume(consumed ...*received) {
 		r.payload = nil
 		in.bytes -= r.size
 		if r.pool != nil {
-			frames.Put(r.pool)
+			putBack(r.pool)
 			r.pool = nil
 		}
 	}

@@ -14,13 +14,14 @@ import (
 
 // The sizes of what is sent.
 const (
-	chunk       = 64<<10 - 512 // of payload in a frame: with all that is around it four records of TLS
-	mostPending = 2 * chunk    // of payload that waits for its turn
-	mostExtra   = 1 << 20      // of payload that does not wait for its turn to wait
-	mostUrgent  = 1024         // frames that do not wait, but cannot be sent
-	smallFrame  = 2 << 10      // up to which a frame has memory of its own size
-	mostAcks    = 1 << 16      // acknowledgements of duplicates that wait
-	reorder     = 3            // frames by which one may be late before it is taken for lost
+	chunk       = 64<<10 - 512  // of payload in a frame: with all that is around it four records of TLS
+	largeChunk  = 256<<10 - 512 // to a peer of ours on a fast path, while more waits anyway: a frame costs as much as 64 KiB
+	mostPending = 2             // frames whose payload waits for its turn
+	mostExtra   = 1 << 20       // of payload that does not wait for its turn to wait
+	mostUrgent  = 1024          // frames that do not wait, but cannot be sent
+	smallFrame  = 2 << 10       // up to which a frame has memory of its own size
+	mostAcks    = 1 << 16       // acknowledgements of duplicates that wait
+	reorder     = 3             // frames by which one may be late before it is taken for lost
 	headroom    = FrameOverhead + nonceSize
 )
 
@@ -47,6 +48,7 @@ type outgoing struct {
 // however often it is sent.
 type frame struct {
 	kind  uint32
+	most  int     // of payload
 	whole bool    // nothing is added to it
 	seal  *sealer // encrypts it
 	buf   []byte  // headroom, then the payload; once it is made, the frame
@@ -64,17 +66,48 @@ type frame struct {
 	kept    bool // a connection may have kept its bytes
 }
 
-// frames are buffers for large frames.
-var frames = sync.Pool{New: func() any {
-	b := make([]byte, 0, headroom+chunk+tagSize)
-	return &b
-}}
+// buffers are the memory of frames of some size.
+type buffers struct {
+	sync.Pool
+	size int // of payload
+}
 
-// newFrame makes a frame for a payload of some size.
-func newFrame(kind uint32, size int, seal *sealer) *frame {
-	f := &frame{kind: kind, seal: seal}
-	if size > smallFrame && size <= chunk {
-		f.pool = frames.Get().(*[]byte)
+// newBuffers makes buffers for payloads up to a size.
+func newBuffers(size int) *buffers {
+	return &buffers{size: size, Pool: sync.Pool{New: func() any {
+		b := make([]byte, 0, headroom+size+tagSize)
+		return &b
+	}}}
+}
+
+// The buffers of frames that are not small.
+var (
+	frames      = newBuffers(chunk)
+	largeFrames = newBuffers(largeChunk)
+)
+
+// buffersFor are those for payloads of a size.
+func buffersFor(size int) *buffers {
+	if size <= chunk {
+		return frames
+	}
+	return largeFrames
+}
+
+// get gives a buffer.
+func (b *buffers) get() *[]byte { return b.Get().(*[]byte) }
+
+// putBack gives one back that is not needed any more.
+func putBack(b *[]byte) { buffersFor(cap(*b) - headroom - tagSize).Put(b) }
+
+// newFrame makes a frame for a payload of some size, to which more may be added.
+func newFrame(kind uint32, size, most int, seal *sealer) *frame {
+	f := &frame{kind: kind, most: most, seal: seal}
+	if most > chunk {
+		size = most // all of it is to be expected
+	}
+	if size > smallFrame && size <= largeChunk {
+		f.pool = buffersFor(size).get()
 		f.buf = (*f.pool)[:headroom]
 	} else {
 		f.buf = make([]byte, headroom, headroom+max(size, 64)+tagSize)
@@ -87,9 +120,9 @@ func (f *frame) payload() int { return len(f.buf) - headroom }
 
 // add adds to the payload as much as there is room for.
 func (f *frame) add(p []byte) int {
-	n := min(len(p), chunk-f.payload())
+	n := min(len(p), f.most-f.payload())
 	if f.pool == nil && f.payload()+n > smallFrame {
-		f.pool = frames.Get().(*[]byte)
+		f.pool = frames.get()
 		f.buf = append((*f.pool)[:headroom], f.buf[headroom:]...)
 	}
 	f.buf = append(f.buf, p[:n]...)
@@ -99,7 +132,7 @@ func (f *frame) add(p []byte) int {
 // release gives the buffer back, once nobody has it any more.
 func (f *frame) release() {
 	if !f.writing && f.acked && !f.queued && !f.kept && f.pool != nil {
-		frames.Put(f.pool)
+		putBack(f.pool)
 		f.pool, f.buf = nil, nil
 	}
 }
@@ -119,20 +152,20 @@ func (c *Channel) append(done <-chan struct{}, kind uint32, p []byte) (n int, er
 			return n, c.err
 		}
 		was := n
-		for c.out.waiting < mostPending && n < len(p) {
+		for c.out.waiting < c.mostWaiting() && n < len(p) {
 			var last *frame
 			if k := len(c.out.pending); k > 0 {
 				last = c.out.pending[k-1]
 			}
-			if last == nil || last.whole || last.kind != kind || last.payload() == chunk {
-				last = newFrame(kind, len(p)-n, c.sealerOf(kind))
+			if last == nil || last.whole || last.kind != kind || last.payload() == last.most {
+				last = newFrame(kind, min(len(p)-n, chunk), c.nextChunk(), c.sealerOf(kind))
 				c.out.pending = append(c.out.pending, last)
 			}
 			added := last.add(p[n:])
 			n += added
 			c.out.waiting += added
 		}
-		more := c.out.waiting < mostPending
+		more := c.out.waiting < c.mostWaiting()
 		c.mu.Unlock()
 		if n > was {
 			notify(c.wake)
@@ -170,9 +203,9 @@ func (c *Channel) appendAll(done <-chan struct{}, kind uint32, before *frame, pa
 			notify(c.wake)
 			return f, nil
 		}
-		if o.waiting < mostPending {
+		if o.waiting < c.mostWaiting() {
 			f := c.add(kind, size, parts...)
-			more := o.waiting < mostPending
+			more := o.waiting < c.mostWaiting()
 			c.mu.Unlock()
 			notify(c.wake)
 			if more {
@@ -190,14 +223,33 @@ func (c *Channel) appendAll(done <-chan struct{}, kind uint32, before *frame, pa
 // waits says whether a frame has not been sent. The caller has the channel's lock.
 func (f *frame) waits() bool { return f != nil && f.sent == 0 }
 
+// fast says whether a large frame keeps nobody waiting, and the peer takes it. The caller has the lock.
+func (c *Channel) fast() bool { return c.bare.Load() && c.out.window.fast() }
+
+// nextChunk is how much payload the next frame takes. The caller has the lock.
+func (c *Channel) nextChunk() int {
+	if len(c.out.pending) > 0 && c.fast() {
+		return largeChunk
+	}
+	return chunk
+}
+
+// mostWaiting is how much payload waits for its turn. The caller has the lock.
+func (c *Channel) mostWaiting() int {
+	if c.fast() {
+		return mostPending * largeChunk
+	}
+	return mostPending * chunk
+}
+
 // add adds parts of some size in sum to what waits. The caller has the lock.
 func (c *Channel) add(kind uint32, size int, parts ...[]byte) *frame {
 	var last *frame
 	if k := len(c.out.pending); k > 0 {
 		last = c.out.pending[k-1]
 	}
-	if last == nil || last.whole || last.kind != kind || last.payload()+size > chunk {
-		last = newFrame(kind, size, c.sealerOf(kind))
+	if last == nil || last.whole || last.kind != kind || last.payload()+size > last.most {
+		last = newFrame(kind, size, c.nextChunk(), c.sealerOf(kind))
 		c.out.pending = append(c.out.pending, last)
 	}
 	for _, p := range parts {
@@ -221,7 +273,7 @@ func (c *Channel) whole(kind uint32, payload ...[]byte) *frame {
 	for _, p := range payload {
 		size += len(p)
 	}
-	f := newFrame(kind, size, c.sealerOf(kind))
+	f := newFrame(kind, size, chunk, c.sealerOf(kind))
 	f.whole = true
 	for _, p := range payload {
 		f.buf = append(f.buf, p...)
@@ -245,10 +297,10 @@ func (c *Channel) send(done <-chan struct{}, kind uint32, payload []byte) error 
 			defer c.mu.Unlock()
 			return c.err
 		}
-		if c.out.waiting < mostPending {
+		if c.out.waiting < c.mostWaiting() {
 			c.out.pending = append(c.out.pending, c.whole(kind, payload))
 			c.out.waiting += len(payload)
-			more := c.out.waiting < mostPending
+			more := c.out.waiting < c.mostWaiting()
 			c.mu.Unlock()
 			notify(c.wake)
 			if more {
@@ -270,7 +322,7 @@ func (c *Channel) sendLast(kind uint32, payload []byte) (f *frame, err error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if c.out.waiting > mostPending+mostExtra {
+	if c.out.waiting > c.mostWaiting()+mostExtra {
 		return nil, errBusy
 	}
 	if kind == PayloadOutput {
@@ -594,16 +646,32 @@ func (o *outgoing) lost(than *frame) {
 	}
 }
 
+// shrink moves a payload into less memory, where it would keep much more than it counts for.
+func (f *frame) shrink() {
+	var into *[]byte
+	var b []byte
+	switch {
+	case f.pool == nil:
+		return
+	case len(f.buf) <= mostOwn:
+		b = make([]byte, 0, len(f.buf)+tagSize)
+	case f.most > chunk && f.payload() <= chunk:
+		into = frames.get()
+		b = *into
+	default:
+		return
+	}
+	b = append(b, f.buf...)
+	putBack(f.pool)
+	f.pool, f.buf = into, b
+}
+
 // make makes the bytes of a frame, once; a bare one has no digest.
 func (f *frame) make(role Role, bare bool) error {
 	if f.made {
 		return nil
 	}
-	if f.pool != nil && len(f.buf) <= mostOwn { // it would keep much more memory than it counts for
-		b := append(make([]byte, 0, len(f.buf)+tagSize), f.buf...)
-		frames.Put(f.pool)
-		f.pool, f.buf = nil, b
-	}
+	f.shrink()
 	if f.seal != nil {
 		f.buf = f.seal.seal(f.buf[:FrameOverhead], f.buf[headroom:])
 	} else {

@@ -11,13 +11,16 @@ const (
 	firstRetry  = time.Second // while no round trip has been measured
 	leastRetry  = 250 * time.Millisecond
 	mostRetry   = 5 * time.Second
-	renewLeast  = 10 * time.Second // after which the least round trip is measured anew
-	rateRounds  = 8                // round trips of which the fastest counts
+	renewLeast  = 10 * time.Second     // after which the least round trip is measured anew
+	rateRounds  = 8                    // round trips of which the fastest counts
+	work        = 4 * time.Millisecond // that the ends and the relay may have before them, where the path is short
+	fastPath    = 32 << 20             // bytes in a second with which a large frame is sent in as many milliseconds as a keystroke may wait
 )
 
 // window is how many bytes may be on their way. It is twice what the path carries in its shortest
 // round trip: that fills the path, and what waits in it waits one round trip at most, so that a
-// keystroke is not far behind a download. The rate is measured, so the window grows twofold in each
+// keystroke is not far behind a download. Where the path is short that would be little, and each end would wait for
+// the other: then it is what the path carries in a few milliseconds. The rate is measured, so the window grows twofold in each
 // round trip as long as the path keeps up, and shrinks when it does not.
 type window struct {
 	least, most int
@@ -92,14 +95,21 @@ func (w *window) adjust(now time.Time) {
 	if !w.limited || w.shortest == 0 {
 		return
 	}
-	var rate float64
-	for _, r := range w.rates {
-		rate = max(rate, r)
-	}
-	target := int(2 * rate * w.shortest.Seconds())
+	target := int(w.rate() * max(2*w.shortest, work).Seconds())
 	w.size = min(max(target, w.size/2, w.least), 2*w.size, w.most)
 	w.probing = now.Sub(w.since) > renewLeast
 }
+
+// rate is how many bytes the path carries in a second; zero until measured.
+func (w *window) rate() (rate float64) {
+	for _, r := range w.rates {
+		rate = max(rate, r)
+	}
+	return rate
+}
+
+// fast says whether the path is fast enough for large frames, and has room for more than one.
+func (w *window) fast() bool { return w.size >= 2*largeChunk && w.rate() >= fastPath }
 
 // room is the size that holds now.
 func (w *window) room() int {

@@ -18,7 +18,6 @@ import (
 const (
 	mostStreams = 1000             // connections at a time
 	dialTime    = 30 * time.Second // for each address
-	moved       = 64 << 10         // at a time, in bytes
 )
 
 // forwarder connects to where a session forwards.
@@ -61,17 +60,6 @@ func tcp(conn net.Conn, err error) (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
-// buffers are what connections are moved with.
-var buffers = sync.Pool{New: func() any { b := make([]byte, moved); return &b }}
-
-// move moves all bytes from one side to the other.
-func move(to io.Writer, from io.Reader) error {
-	b := buffers.Get().(*[]byte)
-	defer buffers.Put(b)
-	_, err := io.CopyBuffer(struct{ io.Writer }{to}, onlyReader{from}, *b)
-	return err
-}
-
 // join moves bytes both ways until both have ended. A client that cannot end one direction by itself takes the other with it.
 // A connection that breaks, or whose session ends, before the target has got all is reset, so that it does not take a part for all.
 func (h *hold) join(ctx context.Context, client datachannel.PortConn, conn *net.TCPConn) {
@@ -87,7 +75,7 @@ func (h *hold) join(ctx context.Context, client datachannel.PortConn, conn *net.
 	defer context.AfterFunc(ctx, cut)()
 	var up sync.WaitGroup
 	up.Go(func() {
-		err := move(conn, client)
+		_, err := io.Copy(conn, client)
 		if err == nil {
 			err = conn.CloseWrite()
 		}
@@ -96,7 +84,7 @@ func (h *hold) join(ctx context.Context, client datachannel.PortConn, conn *net.
 			cut()
 		}
 	})
-	err := move(client, conn)
+	_, err := io.Copy(client, conn)
 	if err == nil {
 		err = client.CloseWrite()
 	}

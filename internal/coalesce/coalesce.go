@@ -9,8 +9,8 @@ import (
 
 // The sizes of what is written and read at once.
 const (
-	batch      = 64 << 10
-	mostSingle = 8 << 10 // bytes of a read after which there is more to be expected
+	batch     = 64 << 10
+	leastFull = 1 << 10 // bytes of a read that was full, after which there is more to be expected
 )
 
 // batches are buffers of connections.
@@ -84,17 +84,18 @@ func (c *Conn) Flush() error {
 	return c.write()
 }
 
-// Read reads what has been fetched, or fetches more.
+// Read reads what has been fetched, or fetches more. There is no buffer while nothing is to be expected: not before as much has come
+// as was asked for.
 func (c *Conn) Read(p []byte) (int, error) {
 	if c.in == nil && !c.busy {
 		n, err := c.Conn.Read(p)
-		c.busy = n >= mostSingle || n == len(p) && n > 1<<10
+		c.busy = n == len(p) && n >= leastFull
 		return n, err
 	}
 	if c.in == nil {
 		c.in = batches.Get().(*[]byte)
 		n, err := c.Conn.Read((*c.in)[:cap(*c.in)])
-		c.busy = n >= mostSingle
+		c.busy = n == cap(*c.in)
 		*c.in, c.at = (*c.in)[:n], 0
 		if err != nil {
 			c.free()
