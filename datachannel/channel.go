@@ -324,7 +324,7 @@ func (c *Channel) read(conn Conn) error {
 		case c.role.receives():
 			c.arrived(m, pool)
 		case typeAck:
-			if seq, ok := parseAck(m.Payload); ok {
+			if seq, ok := AcknowledgedSequence(m.Payload); ok {
 				c.acknowledged(seq)
 			}
 		case typeStart:

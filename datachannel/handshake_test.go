@@ -210,12 +210,12 @@ func TestAck(t *testing.T) {
 		`{"IsSequentialMessage":true, "AcknowledgedMessageSequenceNumber": 5}`: 5,
 		`{"acknowledgedmessagesequencenumber":6}`:                              6,
 	} {
-		if seq, ok := parseAck([]byte(text)); !ok || seq != want {
+		if seq, ok := AcknowledgedSequence([]byte(text)); !ok || seq != want {
 			t.Errorf("%s: %d, %t", text, seq, ok)
 		}
 	}
 	for _, text := range []string{"", "{}", "[]", "5", `{"AcknowledgedMessageSequenceNumber":-1}`, `{"AcknowledgedMessageSequenceNumber":"1"}`, strings.Replace(want, ":0,", ":-3,", 1), strings.Replace(want, ":0,", ":99999999999999999999,", 1)} {
-		if seq, ok := parseAck([]byte(text)); ok {
+		if seq, ok := AcknowledgedSequence([]byte(text)); ok {
 			t.Errorf("%s: %d", text, seq)
 		}
 	}

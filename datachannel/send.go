@@ -724,9 +724,9 @@ func Acknowledgement(kind string, id uuid.UUID, sequence int64) *Message {
 	return &Message{Type: typeAck, Schema: 1, Created: time.Now(), Flags: 3, ID: uuid.New(), Payload: b}
 }
 
-// parseAck reads which sequence number an acknowledgement is for: those of the usual form without
-// taking them apart. Type and id are not compared. source: agent
-func parseAck(payload []byte) (int64, bool) {
+// AcknowledgedSequence reads of the payload of an acknowledgement which sequence number it is for: of the usual form without
+// taking it apart. Type and id are not compared. source: agent
+func AcknowledgedSequence(payload []byte) (int64, bool) {
 	const idSize = 36
 	for _, kind := range []string{typeOutput, typeInput} {
 		at := len(ackType) + len(kind) + len(ackID) + idSize

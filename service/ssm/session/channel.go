@@ -61,17 +61,24 @@ func (s *Sessions) CreateChannel(ctx context.Context, id string) (token string, 
 
 // Open is one end of a session on a stream, for as long as that lasts. Agents sign; a client has nothing but its token.
 func (s *Sessions) Open(ctx context.Context, in *ssmmessages.OpenDataChannelInput, stream api.Stream) error {
-	role, r := relay.Client, (*relay.Relay)(nil)
-	if _, signed := api.CallFrom(ctx).Principal.(*iam.Principal); signed {
-		role = relay.Agent
-	}
-	if err := api.Aside(func() (err error) {
-		r, err = s.open(ctx, in, role, stream)
-		return err
-	}); err != nil {
+	r, role, err := s.admit(ctx, in, stream) // which leaves little on the stack of a stream that may stay for days
+	if err != nil {
 		return err
 	}
 	return r.Serve(stream, role)
+}
+
+// admit gives the relay for a stream, and which end it is.
+func (s *Sessions) admit(ctx context.Context, in *ssmmessages.OpenDataChannelInput, stream api.Stream) (r *relay.Relay, role relay.Role, err error) {
+	role = relay.Client
+	if _, signed := api.CallFrom(ctx).Principal.(*iam.Principal); signed {
+		role = relay.Agent
+	}
+	err = api.Aside(func() (err error) {
+		r, err = s.open(ctx, in, role, stream)
+		return err
+	})
+	return r, role, err
 }
 
 // open accepts a stream and its token, and gives the relay that serves it.

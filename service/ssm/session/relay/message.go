@@ -44,16 +44,6 @@ func message(kind string, flags uint64, payload []byte) *api.Message {
 	return &api.Message{Type: kind, Schema: 1, Created: time.Now(), Flags: flags, ID: uuid.New(), Payload: payload}
 }
 
-// acknowledgedSequence reads what an acknowledge is for.
-func acknowledgedSequence(payload []byte) (int64, bool) {
-	if len(payload) > mostAck {
-		return 0, false
-	}
-	ack := struct{ AcknowledgedMessageSequenceNumber int64 }{-1}
-	err := json.Unmarshal(payload, &ack)
-	return ack.AcknowledgedMessageSequenceNumber, err == nil && ack.AcknowledgedMessageSequenceNumber >= 0
-}
-
 // Closed is the payload of a channel_closed, with which both ends of a session are told on their data channels that it has ended, and an
 // agent on its control channel. source: agent
 type Closed struct {
@@ -95,10 +85,16 @@ func plain(text string) string {
 	}, text), "�")
 }
 
+// decode reads what a message says in JSON. That needs more stack than a stream on which nothing comes, and a stack stays as large as it
+// has become.
+func decode(m *api.Message, v any) error {
+	return api.Aside(func() error { return json.Unmarshal(m.Payload, v) })
+}
+
 // terminating says whether an agent_session_state says that the session comes to its end. source: agent
 func terminating(m *api.Message) bool {
 	var state struct{ SessionState string }
-	return len(m.Payload) <= mostWords && json.Unmarshal(m.Payload, &state) == nil && state.SessionState == datachannel.StateTerminating
+	return len(m.Payload) <= mostWords && decode(m, &state) == nil && state.SessionState == datachannel.StateTerminating
 }
 
 // actions are what a handshake request or response speaks of.
@@ -113,7 +109,7 @@ type actions struct {
 // encrypts says whether a handshake request asks for encryption. One that cannot be read may.
 func encrypts(m *api.Message) bool {
 	var a actions
-	if json.Unmarshal(m.Payload, &a) != nil {
+	if decode(m, &a) != nil {
 		return true
 	}
 	for _, action := range a.RequestedClientActions {
@@ -127,7 +123,7 @@ func encrypts(m *api.Message) bool {
 // extended says whether a handshake response comes from a client of ours.
 func extended(m *api.Message) bool {
 	var a actions
-	if json.Unmarshal(m.Payload, &a) != nil {
+	if decode(m, &a) != nil {
 		return false
 	}
 	for _, action := range a.ProcessedClientActions {

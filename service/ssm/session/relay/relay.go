@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/datachannel"
 )
 
 // Role is an end of a session.
@@ -296,9 +297,12 @@ func (r *Relay) doubt(receiver Role, sequence int64) {
 
 // acknowledged acts on an acknowledgement of an end.
 func (r *Relay) acknowledged(m *api.Message, role Role, number uint32) error {
-	sequence, ok := acknowledgedSequence(m.Payload)
-	if !ok {
+	if len(m.Payload) > mostAck {
 		return nil // its sender does as if it had said nothing
+	}
+	sequence, ok := datachannel.AcknowledgedSequence(m.Payload)
+	if !ok {
+		return nil // as above
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
