@@ -48,10 +48,25 @@ type fleetBench struct {
 
 // fleet measures what a large fleet costs: memory, a command, nothing at all, and a restart.
 func (b *bench) fleet(t *testing.T) {
-	f := &fleetBench{bench: b, t: t, size: manyNodes, binary: filepath.Join(t.TempDir(), "simfleet")}
-	if text := os.Getenv("VENNEL_BENCH_NODES"); text != "" {
-		f.size = int(number(t, text))
+	f := b.newFleet(t)
+	f.size = sizeOf(t, "VENNEL_BENCH_NODES", manyNodes)
+	base := f.warm()
+	f.fleet = f.simulate(f.activate("bench", f.size))
+	f.register()
+	f.memory(base)
+	if f.size > fewNodes {
+		f.command("few", fewNodes)
 	}
+	f.command("all", f.size)
+	f.idle()
+	f.storm()
+	f.command("all", f.size) // nothing was lost
+}
+
+// newFleet starts a server for a fleet.
+func (b *bench) newFleet(t *testing.T) *fleetBench {
+	t.Helper()
+	f := &fleetBench{bench: b, t: t, binary: filepath.Join(t.TempDir(), "simfleet")}
 	if out, err := exec.Command("go", "build", "-o", f.binary, "./simfleet").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -69,18 +84,16 @@ func (b *bench) fleet(t *testing.T) {
 	})
 	f.admin = &target{"vennel", strings.TrimPrefix(f.server.HTTP, "http://"), administrator(t, f.server), 0}
 	f.makeRole()
+	return f
+}
 
-	base := f.warm()
-	f.fleet = f.simulate(f.activate("bench", f.size))
-	f.register()
-	f.memory(base)
-	if f.size > fewNodes {
-		f.command("few", fewNodes)
+// sizeOf is a size that the environment may change.
+func sizeOf(t *testing.T, name string, size int) int {
+	t.Helper()
+	if text := os.Getenv(name); text != "" {
+		return int(number(t, text))
 	}
-	f.command("all", f.size)
-	f.idle()
-	f.storm()
-	f.command("all", f.size) // nothing was lost
+	return size
 }
 
 // process is the server's, which changes with a restart.
@@ -327,7 +340,7 @@ func (f *fleetBench) memory(base int64) {
 	f.t.Helper()
 	type pair struct{ ours, bare float64 }
 	pairs, foreign := repeat(memoryReps, func() (p pair, others float64) {
-		p = pair{float64(f.free()-base) / float64(f.size), f.bare()}
+		p = pair{float64(f.free()-base) / float64(f.size), f.bare(f.size)}
 		f.t.Logf("an idle node %.1f KiB, a bare connection %.1f KiB", p.ours/1024, p.bare/1024)
 		f.fleet.order(map[string]any{"do": "offline"})
 		f.fleet.order(map[string]any{"do": "online"})
@@ -341,8 +354,8 @@ func (f *fleetBench) memory(base int64) {
 	})
 }
 
-// bare measures a bare TLS connection.
-func (f *fleetBench) bare() float64 {
+// bare measures a bare TLS connection, one of so many.
+func (f *fleetBench) bare(count int) float64 {
 	f.t.Helper()
 	var where struct{ Address, CA string }
 	server := f.start(map[string]any{"do": "listen", "folder": f.t.TempDir()})
@@ -359,12 +372,12 @@ func (f *fleetBench) bare() float64 {
 		return server.process.memory(f.t, "VmRSS")
 	}
 	base := free()
-	hold["count"] = warmNodes + f.size
+	hold["count"] = warmNodes + count
 	var held struct{ Count int }
-	if client.ask(hold, &held); held.Count != warmNodes+f.size {
-		f.t.Fatalf("%d connections instead of %d", held.Count, warmNodes+f.size)
+	if client.ask(hold, &held); held.Count != warmNodes+count {
+		f.t.Fatalf("%d connections instead of %d", held.Count, warmNodes+count)
 	}
-	return float64(free()-base) / float64(f.size)
+	return float64(free()-base) / float64(count)
 }
 
 // sent is how a command went.

@@ -17,7 +17,7 @@ import (
 // TestBench measures what docs/performance.md promises, each against a neighbour in the same run, and
 // prints one table. It is no test: a missed target is said, not failed, because machines differ and
 // are shared. VENNEL_BENCH=1 runs it; VENNEL_BENCH_OUT names a file for the table, VENNEL_BENCH_NODES
-// the size of the fleet.
+// the size of the fleet, VENNEL_BENCH_SESSIONS the number of idle sessions.
 func TestBench(t *testing.T) {
 	if os.Getenv("VENNEL_BENCH") != "1" {
 		t.Skip("set VENNEL_BENCH=1, or run make bench")
@@ -27,6 +27,7 @@ func TestBench(t *testing.T) {
 	t.Run("Fleet", b.fleet)
 	t.Run("Gateway", b.gateway)
 	t.Run("Sessions", b.sessions)
+	t.Run("Idle", b.idleSessions)
 	b.print()
 }
 

@@ -112,7 +112,7 @@ func (n *node) converse(ctx context.Context, conn *websocket.Conn) {
 			n.fleet.stats.fail("frame", err)
 			return
 		}
-		if err := n.receive(m); err != nil {
+		if err := n.receive(ctx, m); err != nil {
 			n.fleet.stats.fail("receive", err)
 			return
 		}

@@ -26,6 +26,7 @@ type fleet struct {
 	keys    *keyring
 	used    atomic.Int64 // keys
 	nodes   []*node
+	shells  shells
 	stats   stats
 	offline gate
 	running sync.WaitGroup
@@ -77,7 +78,7 @@ func (f *fleet) progress(ctx context.Context) {
 	}
 }
 
-// obey reports, takes all nodes off line or back on, or lets their heartbeats begin.
+// obey reports, takes all nodes off line or back on, lets their heartbeats begin, or opens and ends sessions.
 func (f *fleet) obey(ctx context.Context, o *order) (any, error) {
 	switch o.Do {
 	case "fleet":
@@ -98,12 +99,20 @@ func (f *fleet) obey(ctx context.Context, o *order) (any, error) {
 			f.running.Go(func() { n.beat(ctx, time.Duration(o.Heartbeat*float64(time.Second))) })
 		}
 		return nil, nil
+	case "converse":
+		return f.converse(ctx, o)
+	case "part":
+		f.part()
+		return nil, nil
 	}
 	return nil, fmt.Errorf("a fleet cannot %q", o.Do)
 }
 
 // wait returns when all nodes have ended.
-func (f *fleet) wait() { f.running.Wait() }
+func (f *fleet) wait() {
+	f.part()
+	f.running.Wait()
+}
 
 // sources is how many loopback addresses connections come from: one has too few ports for many nodes
 // that connect again and again.

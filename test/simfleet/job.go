@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -32,8 +33,12 @@ type sentReply struct {
 }
 
 // receive acts on a message of the server.
-func (n *node) receive(m *api.Message) error {
+func (n *node) receive(ctx context.Context, m *api.Message) error {
 	switch m.Type {
+	case "interactive_shell":
+		return n.hold(ctx, m.Payload)
+	case "agent_task_acknowledge", "channel_closed":
+		return nil // the data channel says the same
 	case "agent_job":
 		return n.take(m)
 	case "agent_job_reply_ack":

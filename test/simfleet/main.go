@@ -20,15 +20,18 @@ import (
 
 // order is one line of stdin. The first decides what the process is; later ones may be reports.
 type order struct {
-	Do string `json:"do"` // fleet, hold (TLS client), listen (TLS server); report, offline, online, beat of a fleet; free of listen
+	Do string `json:"do"` // fleet, hold (TLS client), listen (TLS server); report, offline, online, beat, converse, part of a fleet; free of listen
 
 	Address     string       `json:"address"` // host:port of the server
 	CA          string       `json:"ca"`      // file with its certificate
 	Region      string       `json:"region"`
 	Activations []activation `json:"activations"` // of fleet
 	Heartbeat   float64      `json:"heartbeat"`   // of beat: seconds between heartbeats
-	Count       int          `json:"count"`       // connections of hold, in all
-	Folder      string       `json:"folder"`      // for the authority of listen
+	Count       int          `json:"count"`       // connections of hold or sessions of converse, in all
+	AtOnce      int          `json:"at_once"`     // of converse: sessions that are opened at a time
+	AccessKey   string       `json:"access_key"`  // of converse: of who starts the sessions
+	SecretKey   string       `json:"secret_key"`
+	Folder      string       `json:"folder"` // for the authority of listen
 }
 
 // activation is what some of the nodes register with.
