@@ -43,7 +43,7 @@ func openInstance(ctx context.Context, cfg *Config) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; nor is this an EC2 instance: %w", ErrNotRegistered, err)
 	}
-	if !goodID.MatchString(id) || !strings.HasPrefix(id, "i-") || !api.IsRegion(region) {
+	if !goodID(id) || !strings.HasPrefix(id, "i-") || !api.IsRegion(region) {
 		return nil, fmt.Errorf("the instance metadata service calls this machine %q in %q, which cannot be", id, region)
 	}
 	err = disk.ReadJSON(filepath.Join(cfg.State, instanceFile), &n.Registration)

@@ -226,7 +226,7 @@ func (r *Registration) register(ctx context.Context, a *Activation) (string, err
 		var out ssm.RegisterManagedInstanceOutput
 		err := calls.unsigned().Call(ctx, "RegisterManagedInstance", in, &out)
 		switch id := api.Or(out.InstanceId, ""); {
-		case err == nil && !goodID.MatchString(id):
+		case err == nil && !goodID(id):
 			return "", fmt.Errorf("the server's answer has no instance id that can be used: %q", id)
 		case err == nil:
 			return id, nil
@@ -244,8 +244,11 @@ func distrusts(err error) bool {
 	return ok
 }
 
-// goodID is a node's id; it names a folder.
-var goodID = regexp.MustCompile(`^[A-Za-z0-9-]{10,124}$`)
+// idForm is the form of a node's id, without its length as that of sessionIDForm.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+
+// goodID says whether a text can be a node's id, which names a folder.
+func goodID(id string) bool { return len(id) >= 10 && len(id) <= 124 && idForm.MatchString(id) }
 
 // node is an opened registration.
 type node struct {
@@ -267,7 +270,7 @@ func readNode(state string) (*node, error) {
 		}
 		return nil, err
 	}
-	if !goodID.MatchString(n.InstanceID) || !api.IsRegion(n.Region) {
+	if !goodID(n.InstanceID) || !api.IsRegion(n.Region) {
 		return nil, fmt.Errorf("the registration in %s is damaged", state)
 	}
 	return n, nil

@@ -42,7 +42,7 @@ func Hold(ctx context.Context, o Holder) error {
 	if err != nil {
 		return err
 	}
-	if !goodSessionID.MatchString(o.Session) {
+	if !goodSessionID(o.Session) {
 		return fmt.Errorf("%q is no session's id", o.Session)
 	}
 	short, cancel := context.WithTimeout(ctx, lockWait)

@@ -32,8 +32,11 @@ const (
 // mostSessions is how many sessions a node holds. source: agent
 const mostSessions = 1000
 
-// goodSessionID is a session's id, which names a folder.
-var goodSessionID = regexp.MustCompile(`^[A-Za-z0-9_=,@+-][A-Za-z0-9_=,.@+-]{0,95}$`)
+// sessionIDForm is the form of a session's id. How long it may be is not part of it: such a pattern takes each process of the program 100 KiB.
+var sessionIDForm = regexp.MustCompile(`^[A-Za-z0-9_=,@+-][A-Za-z0-9_=,.@+-]*$`)
+
+// goodSessionID says whether a text can be a session's id, which names a folder.
+func goodSessionID(id string) bool { return len(id) <= 96 && sessionIDForm.MatchString(id) }
 
 // taskComplete is the payload of an agent_task_complete. source: agent
 type taskComplete struct {
@@ -121,7 +124,7 @@ func (s *sessions) accept(ctx context.Context, payload []byte) error {
 	var task session.Task
 	flaw := json.Unmarshal([]byte(message.Content), &task)
 	task.SessionID = cmp.Or(task.SessionID, message.TaskID)
-	if flaw == nil && !goodSessionID.MatchString(task.SessionID) {
+	if flaw == nil && !goodSessionID(task.SessionID) {
 		flaw = errors.New("the session's id cannot be that of one")
 	}
 	id := task.SessionID
@@ -164,7 +167,7 @@ func (s *sessions) accept(ctx context.Context, payload []byte) error {
 func (s *sessions) overfull(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.held[id] != nil || goodSessionID.MatchString(id) && disk.Exists(s.node.path(seenFolder, id))
+	known := s.held[id] != nil || goodSessionID(id) && disk.Exists(s.node.path(seenFolder, id))
 	return !known && !s.closed && len(s.held) >= 2*s.most
 }
 
@@ -305,7 +308,7 @@ func (s *sessions) report(ctx context.Context, h *held, result session.Result) {
 
 // forget forgets a session of which nothing is left to tell.
 func (s *sessions) forget(h *held) {
-	if goodSessionID.MatchString(h.id) {
+	if goodSessionID(h.id) {
 		err := disk.Write(s.node.path(seenFolder, h.id), nil) // so that it is not begun a second time
 		if err == nil {
 			err = os.RemoveAll(s.node.sessionPath(h.id))
@@ -348,7 +351,7 @@ func (s *sessions) end(payload []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[message.SessionID] == nil || !goodSessionID.MatchString(message.SessionID) {
+	if s.held[message.SessionID] == nil || !goodSessionID(message.SessionID) {
 		return nil
 	}
 	s.log.Info("session ended by the service", "session", message.SessionID)

@@ -27,8 +27,10 @@ const (
 // action is what a caller must be allowed.
 const action = "ec2:CreateFlowLogs"
 
-// groupName is what a log group can be called. source: model, "LogGroupName" of CloudWatch Logs
-var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+// What a log group can be called. source: model, "LogGroupName" of CloudWatch Logs
+const mostGroupName = 512
+
+var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
 
 // CreateFlowLogs makes a flow log of each of some VPCs, subnets or interfaces. Its records are kept by this server under the name
 // of the log group.
@@ -186,7 +188,7 @@ func groupOf(ctx context.Context, in *ec2.CreateFlowLogsInput) (string, error) {
 	switch {
 	case name == "":
 		return "", invalid("LogGroupName can't be empty if LogDestinationType is cloud-watch-logs.") // source: aws
-	case !groupName.MatchString(name):
+	case len(name) > mostGroupName || !groupName.MatchString(name):
 		return "", invalid("Invalid log group name: %s", name) // source: guess
 	}
 	return name, nil
