@@ -165,6 +165,9 @@ type AgentSession struct {
 
 // Run runs the session's process.
 func (c *AgentSession) Run(ctx context.Context, s Streams) error {
+	idle, end := context.WithCancel(ctx)
+	defer end()
+	go giveBack(idle) // which the end of the process need not wait for
 	return agent.Hold(ctx, agent.Holder{
 		State: c.State, Session: c.Session, User: c.SessionUser, Metadata: c.Metadata, Patience: c.Patience, Log: c.logger(s.Err).With("session", c.Session),
 	})
