@@ -49,7 +49,7 @@ func (b *bench) idleServer(t *testing.T) {
 	var timed conversing
 	u := spend(t, func() { timed = f.converse(timedSessions, 1) }, f.process(), f.fleet.process)
 	f.add(t, row{
-		what: "a session, from StartSession to the end of the handshake, p50 / p99", ours: fmt.Sprintf("%.1f / %.1f ms", timed.P50, timed.P99), foreign: u.foreign,
+		what: "a session, from StartSession to the first output, p50 / p99", ours: fmt.Sprintf("%.1f / %.1f ms", timed.P50, timed.P99), foreign: u.foreign,
 	})
 	base := f.free()
 	type sample struct{ ours, bare, took, begin, idle, busy, others float64 } // the last two: cores that others used

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ import (
 // alreadyTerminated is in a refusal that is final. source: agent
 const alreadyTerminated = "Session is already terminated"
 
+// prompt is the output of a shell in which nothing happens.
+const prompt = "$ "
+
 // shells are the clients of sessions with the fleet's nodes. Both ends are those of the package datachannel; only there is no program
 // behind the agent's.
 type shells struct {
@@ -31,7 +35,7 @@ type shells struct {
 	open []*datachannel.Session // guarded by mu
 }
 
-// opened is the report of new sessions: how many there are in all, and how long one took from StartSession to the end of the handshake.
+// opened is the report of new sessions: how many there are in all, and how long one took from StartSession to the prompt.
 type opened struct {
 	Event string  `json:"event"`
 	Count int     `json:"count"`
@@ -87,9 +91,20 @@ func (f *fleet) shell(ctx context.Context, caller *wire.Client, n *node) (*datac
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*callPatience)
 	defer cancel()
-	return datachannel.Open(ctx, datachannel.Start{SessionID: *out.SessionId, Token: *out.TokenValue, StreamURL: *out.StreamUrl}, datachannel.ClientOptions{
+	s, err := datachannel.Open(ctx, datachannel.Start{SessionID: *out.SessionId, Token: *out.TokenValue, StreamURL: *out.StreamUrl}, datachannel.ClientOptions{
 		Dial: n.dialing(), Lost: func(err error) { f.stats.fail("session", err) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })() // which ends the read
+	if err = s.Resize(80, 24); err == nil {
+		_, err = io.ReadFull(s, make([]byte, len(prompt)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // part ends all sessions, as their users do. It leaves those of earlier fleets alone.
@@ -134,8 +149,12 @@ func (n *node) hold(ctx context.Context, payload []byte) error {
 				n.fleet.stats.fail("hold", err)
 			}
 		})
-		if _, _, err := a.Handshake(ctx); err != nil && ctx.Err() == nil {
-			n.fleet.stats.fail("handshake", err)
+		_, _, err := a.Handshake(ctx)
+		if err == nil {
+			_, err = a.Write([]byte(prompt))
+		}
+		if err != nil && ctx.Err() == nil {
+			n.fleet.stats.fail("begin", err)
 		}
 		select {
 		case <-a.Ended():
