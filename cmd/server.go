@@ -192,7 +192,7 @@ func OpenServer(ctx context.Context, cfg Config) (s *Server, err error) {
 			ec2messagesapi.Service(ec2messages.New(nodes, commands)),
 			iamapi.Service(identity),
 			kmsapi.Service(kmsapi.Unimplemented{}),
-			logsapi.Service(logs.New(flowLogs)),
+			logsapi.Service(logs.New(flowLogs, s.sessions)),
 			resolverapi.Service(route53resolver.New(s.db)),
 			s3api.Service(s3api.Unimplemented{}),
 			ssmapi.Service(&ssm.Service{

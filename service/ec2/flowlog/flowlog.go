@@ -1,7 +1,7 @@
 // Package flowlog keeps flow logs and their records: what hosts decide about connections at interfaces, in AWS's words.
 //
 // A flow log's records are kept in a log of this server's own, by day, under the name of its log group: see [FlowLogs.Keep] for
-// how they come and [FlowLogs.Records] for how they are read. It uses no sibling.
+// how they come. They are read as events of CloudWatch Logs, whose source this is. It uses no sibling.
 package flowlog
 
 import (

@@ -101,13 +101,11 @@ func (s *site) keep(lost int, flows ...dataplane.Flow) {
 func (s *site) read(group string) string {
 	s.T.Helper()
 	var lines []string
-	_, err := s.logs.Records(s.T.Context(), flowlog.Filter{Account: "111111111111", Region: "us-east-1", Group: group}, func(r flowlog.Record) bool {
-		stream := strings.NewReplacer(s.a, "A", s.b, "B").Replace(r.Stream + ": " + r.Message)
-		lines = append(lines, stream)
-		return true
-	})
-	if err != nil {
-		s.T.Fatal(err)
+	for e, err := range s.logs.Events(s.T.Context(), logs.Query{Account: "111111111111", Region: "us-east-1", Group: group}) {
+		if err != nil {
+			s.T.Fatal(err)
+		}
+		lines = append(lines, strings.NewReplacer(s.a, "A", s.b, "B").Replace(e.Stream+": "+e.Message))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -140,8 +138,8 @@ func TestKeep(t *testing.T) {
 	if got := s.read("rejects"); !strings.Contains(got, "2 111111111111 A - 10.0.1.10 0 443 6 1 60 ") {
 		t.Errorf("without an address: %s", got)
 	}
-	if ok, err := s.logs.Records(t.Context(), flowlog.Filter{Account: "111111111111", Region: "eu-west-1", Group: "all"}, nil); ok || err != nil {
-		t.Errorf("another Region has the group: %v", err)
+	for e, err := range s.logs.Events(t.Context(), logs.Query{Account: "111111111111", Region: "eu-west-1", Group: "all"}) {
+		t.Errorf("another Region has the group: %v, %v", e, err)
 	}
 }
 

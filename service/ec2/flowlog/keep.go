@@ -25,7 +25,10 @@ type covered struct {
 }
 
 // destination is where a flow log's records of an interface go.
-type destination struct{ group, stream, traffic string }
+type destination struct {
+	group, stream, traffic string
+	created                time.Time // the flow log
+}
 
 // takes says whether a flow log is about what is accepted, or what is not.
 func (d *destination) takes(accepted bool) bool {
@@ -177,7 +180,7 @@ func read(ctx context.Context, tx *store.Tx) (map[string]*covered, error) {
 			c := &covered{account: n.Account, region: n.Region, vpc: vpc}
 			for _, l := range logs {
 				if slices.Contains(about, *l.Data.ResourceId) {
-					c.logs = append(c.logs, destination{*l.Data.LogGroupName, stream(n.ID, *l.Data.TrafficType), *l.Data.TrafficType})
+					c.logs = append(c.logs, destination{*l.Data.LogGroupName, stream(n.ID, *l.Data.TrafficType), *l.Data.TrafficType, api.Or(l.Data.CreationTime, time.Time{})})
 				}
 			}
 			if len(c.logs) > 0 {

@@ -2,75 +2,95 @@ package flowlog
 
 import (
 	"context"
+	"iter"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/service/ec2/resource"
+	"github.com/vennel/vennel/service/logs"
 	"github.com/vennel/vennel/store"
 )
 
-// Filter says which records are asked for: those of a log group of an account in a Region.
-type Filter struct {
-	Account, Region, Group string
-	From, To               time.Time    // zero for no bound; To is not included
-	After                  store.Cursor // go on after this record
-}
-
-// Record is a record of a flow log.
-type Record struct {
-	Time            time.Time
-	ID              string
-	Stream, Message string
-}
+var _ logs.Source = (*FlowLogs)(nil)
 
 // flushWait is how long a reader waits for what came before to be written.
 const flushWait = 5 * time.Second
 
-// Records calls look with records in the order of their time, until it returns false. ok is false when there is no such log group:
-// no flow log has it, and nothing is kept under its name.
-func (f *FlowLogs) Records(ctx context.Context, filter Filter, look func(Record) bool) (ok bool, err error) {
+// Events gives records as events of the log groups of flow logs.
+func (f *FlowLogs) Events(ctx context.Context, q logs.Query) iter.Seq2[logs.Event, error] {
+	return func(yield func(logs.Event, error) bool) {
+		if err := f.events(ctx, q, func(e logs.Event) bool { return yield(e, nil) }); err != nil {
+			yield(logs.Event{}, err)
+		}
+	}
+}
+
+// events calls look with records until it returns false.
+func (f *FlowLogs) events(ctx context.Context, q logs.Query, look func(logs.Event) bool) error {
 	wait, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	if err := f.records.Flush(wait); err != nil {
-		return false, err
+		return err
 	}
-	by := store.Filter{Account: filter.Account, Region: filter.Region, Name: filter.Group, After: filter.After}
+	by := store.Filter{Account: q.Account, Region: q.Region, Name: q.Group, NewestFirst: q.NewestFirst, After: q.After}
+	if q.Stream != "" { // an interface and what of its traffic
+		by.Principal = q.Stream[:max(strings.LastIndexByte(q.Stream, '-'), 1)]
+	}
 	var bad error
-	err = f.records.Query(ctx, filter.From, filter.To, by, func(r store.Record) bool {
-		ok = true
+	err := f.records.Query(ctx, q.From, q.To, by, func(r store.Record) bool {
 		var e entry
 		if bad = json.Unmarshal(r.Body, &e); bad != nil {
 			return false
 		}
-		return look(Record{r.Time, r.ID, e.Stream, e.Message})
+		if q.Stream != "" && e.Stream != q.Stream {
+			return true
+		}
+		return look(logs.Event{Time: r.Time, ID: r.ID, Stream: e.Stream, Message: e.Message})
 	})
 	if err == nil {
 		err = bad
 	}
-	if ok || err != nil {
-		return ok, err
-	}
-	return f.isGroup(ctx, by)
+	return err
 }
 
-// isGroup says whether there is a log group, though nothing of it has been found.
-func (f *FlowLogs) isGroup(ctx context.Context, by store.Filter) (ok bool, err error) {
-	by.After = store.Cursor{}
-	err = f.records.Query(ctx, time.Time{}, time.Time{}, by, func(store.Record) bool {
-		ok = true
-		return false
-	})
-	if ok || err != nil {
-		return ok, err
-	}
+// Groups gives the log groups that flow logs have.
+func (f *FlowLogs) Groups(ctx context.Context, account, region string) (list []logs.Group, err error) {
 	err = f.db.View(ctx, func(tx *store.Tx) error {
-		logs, err := resource.FlowLogs.All(ctx, tx)
-		for _, l := range logs {
-			ok = ok || l.Account == by.Account && l.Region == by.Region && api.Or(l.Data.LogGroupName, "") == by.Name
+		list = nil
+		all, err := resource.FlowLogs.All(ctx, tx)
+		for _, l := range all {
+			if l.Account == account && l.Region == region {
+				list = append(list, logs.Group{Name: api.Or(l.Data.LogGroupName, ""), Created: api.Or(l.Data.CreationTime, time.Time{})})
+			}
 		}
 		return err
 	})
-	return ok, err
+	return list, err
+}
+
+// Streams gives the log streams of the interfaces that flow logs are about now.
+func (f *FlowLogs) Streams(ctx context.Context, account, region, group string) ([]logs.Stream, error) {
+	of, err := f.interfaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	created := map[string]time.Time{}
+	for _, c := range of {
+		if c.account != account || c.region != region {
+			continue
+		}
+		for _, d := range c.logs {
+			if at, ok := created[d.stream]; d.group == group && (!ok || d.created.Before(at)) {
+				created[d.stream] = d.created
+			}
+		}
+	}
+	list := make([]logs.Stream, 0, len(created))
+	for name, at := range created {
+		list = append(list, logs.Stream{Name: name, Created: at, Grows: true})
+	}
+	return list, nil
 }

@@ -66,6 +66,9 @@ func (s *Sessions) attach(row *rows.SsmSession, begins bool, now time.Time) *liv
 	l.relay = relay.New(row.ID, row.Target, l, relay.Options{Begins: begins, Together: &s.held})
 	if row.Transcript {
 		l.recorder = &recorder{live: l}
+		if row.LogGroup != "" && row.Streaming {
+			l.recorder.stream = &stream{live: l, group: row.LogGroup, runAs: row.RunAs}
+		}
 		l.relay.Watch(l.recorder.watch)
 	}
 	if row.Status == terminating {

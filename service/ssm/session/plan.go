@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -45,6 +47,7 @@ type plan struct {
 	idle       time.Duration
 	duration   int64 // minutes; 0 for no end
 	transcript bool
+	log        logging
 	content    jsontext.Value // the document, with the preferences that hold
 	parameters map[string]any
 	runAs      string
@@ -86,10 +89,57 @@ func newPlan(doc, defaults *document.Content, given map[string][]string, caller 
 			return nil, err
 		}
 	}
-	if p.content, err = json.Marshal(members, json.Deterministic(true)); err != nil {
+	if err := p.prefer(inputs, caller); err != nil {
 		return nil, err
 	}
-	return p, p.prefer(inputs, caller)
+	if p.log.group != "" {
+		if members["inputs"], err = withoutGroup(members["inputs"]); err != nil {
+			return nil, err
+		}
+	}
+	p.content, err = json.Marshal(members, json.Deterministic(true))
+	return p, err
+}
+
+// logging is where the transcript of a session is shown, and how.
+type logging struct {
+	group     string // the log group; "" for nowhere
+	streaming bool   // event by event while the session lasts, else at its end
+	runAs     string // the user that the preferences name; "" when they name none
+}
+
+// groupName is what a log group can be called. source: model, "LogGroupName" of CloudWatch Logs
+var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+
+// groupOf is the log group that preferences name; "" when they name none.
+func groupOf(inputs map[string]any) string {
+	if group := textOf(inputs, "cloudWatchLogGroupName"); groupName.MatchString(group) {
+		return group
+	}
+	return ""
+}
+
+// logs reads of the preferences where the transcript is shown. A log group that must be encrypted is left to the agent, which refuses the
+// session, for none of ours is. source: agent
+func (p *plan) logs(inputs map[string]any) {
+	if !p.transcript || textOf(inputs, "cloudWatchEncryptionEnabled") == "true" {
+		return
+	}
+	p.log.group, p.log.streaming = groupOf(inputs), textOf(inputs, "cloudWatchStreamingEnabled") == "true"
+	if textOf(inputs, "runAsEnabled") == "true" {
+		p.log.runAs = cmp.Or(p.runAs, textOf(inputs, "runAsDefaultUser"))
+	}
+}
+
+// withoutGroup takes the log group out of the preferences that an agent is told: the server has the transcript, and an agent that would
+// write it, too, waits for a log group that it can see before it begins, and for what it writes to be taken before it ends. source: agent
+func withoutGroup(inputs jsontext.Value) (jsontext.Value, error) {
+	all := map[string]jsontext.Value{}
+	if err := json.Unmarshal(inputs, &all); err != nil {
+		return nil, err
+	}
+	all["cloudWatchLogGroupName"], all["cloudWatchStreamingEnabled"] = jsontext.Value(`""`), jsontext.Value("false")
+	return json.Marshal(all, json.Deterministic(true))
 }
 
 // refers says whether a value names one that Parameter Store would have.
@@ -127,6 +177,7 @@ func (p *plan) prefer(inputs map[string]any, caller api.Principal) error {
 	if who, ok := caller.(*iam.Principal); ok && textOf(inputs, "runAsEnabled") == "true" {
 		p.runAs = who.Tag("SSMSessionRunAs") // source: userguide, "Turn on Run As support"
 	}
+	p.logs(inputs)
 	return nil
 }
 

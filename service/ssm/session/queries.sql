@@ -1,9 +1,9 @@
 -- name: PutSession :exec
 INSERT INTO ssm_session (id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output,
     idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version,
-    agent_address, agent_endpoint, agent_version, s3_url, log_url)
+    agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event)
 VALUES (@id, @account, @region, @target, @owner, @owner_id, @document, @kind, @reason, @started, 0, TRUE, 'Connecting', '', '',
-    @idle, @duration, @transcript, FALSE, 0, 0, '', '', '', '', '', @agent_version, '', '');
+    @idle, @duration, @transcript, FALSE, 0, 0, '', '', '', '', '', @agent_version, '', '', @log_group, @streaming, @run_as, FALSE, 0, 0);
 
 -- name: GetSession :one
 SELECT * FROM ssm_session WHERE id = @id;
@@ -68,3 +68,21 @@ ORDER BY started DESC, id DESC LIMIT @most;
 -- name: DropSessions :execrows
 DELETE FROM ssm_session
 WHERE id IN (SELECT s.id FROM ssm_session s WHERE s.open = FALSE AND s.ended < @before ORDER BY s.ended, s.id LIMIT @most);
+
+-- name: ListLogGroups :many
+SELECT log_group, CAST(MIN(started) AS BIGINT) AS created FROM ssm_session
+WHERE account = @account AND region = @region AND log_group <> '' GROUP BY log_group;
+
+-- name: ListLogStreams :many
+-- Those that are begun: a session that is not streamed has none before its log is written.
+SELECT id, started, logged, first_event, last_event FROM ssm_session
+WHERE account = @account AND region = @region AND log_group = @log_group AND log_group <> '' AND id > @after
+    AND (streaming = TRUE OR last_event > 0)
+ORDER BY id LIMIT @most;
+
+-- name: ListUnlogged :many
+-- Those that are over, whose logs may not be complete.
+SELECT * FROM ssm_session WHERE logged = FALSE AND log_group <> '' AND open = FALSE AND id > @after ORDER BY id LIMIT @most;
+
+-- name: SetLogged :exec
+UPDATE ssm_session SET logged = TRUE, first_event = @first_event, last_event = @last_event WHERE id = @id;

@@ -2,8 +2,9 @@
 // channels, whose frames the package relay carries; here is who may begin and go on, what a node is asked to do, when a session ends and
 // what is said about it.
 //
-// It keeps sessions, and transcripts of those whose preferences ask for a log. Whether both ends are there right now is kept in memory: after
-// a restart they come back, or a deadline ends what they have left. It uses document, fleet and relay, and of the other services iam.
+// It keeps sessions, and transcripts of those whose preferences ask for a log, which CloudWatch Logs shows as streams of the log groups that
+// these name. Whether both ends are there right now is kept in memory: after a restart they come back, or a deadline ends what they have
+// left. It uses document, fleet and relay, and of the other services iam and the types of logs.
 package session
 
 import (
@@ -66,6 +67,7 @@ type Sessions struct {
 	tokens      *seal.Box
 	gone        *store.Subscription
 	wake        chan struct{} // holds one: there are changes, or something to keep the time for
+	over        chan struct{} // holds one: there is a log to complete
 
 	telling sync.WaitGroup // messages on their way to nodes
 	held    atomic.Int64   // bytes that the relays of all sessions hold
@@ -80,7 +82,7 @@ type Sessions struct {
 func New(c Config) *Sessions {
 	return &Sessions{
 		db: c.DB, fleet: c.Fleet, transcripts: c.Transcripts, endpoint: c.Endpoint, log: c.Log, tokens: c.Master.Box("data channel tokens"), gone: fleet.Gone(c.DB),
-		wake: make(chan struct{}, 1), lives: map[string]*live{}, changed: map[*live]bool{}, untold: map[string][]relay.Closed{},
+		wake: make(chan struct{}, 1), over: make(chan struct{}, 1), lives: map[string]*live{}, changed: map[*live]bool{}, untold: map[string][]relay.Closed{},
 	}
 }
 
@@ -89,6 +91,7 @@ func (s *Sessions) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.keepTime(ctx) })
 	g.Go(func() error { return s.endGone(ctx) })
+	g.Go(func() error { return s.completeLogs(ctx) })
 	err := g.Wait()
 	s.telling.Wait()
 	s.finishTranscripts(ctx)

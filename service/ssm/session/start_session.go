@@ -53,6 +53,7 @@ func (s *Sessions) StartSession(ctx context.Context, in *ssm.StartSessionInput) 
 			ID: id, Account: call.Account, Region: call.Region, Target: in.Target, Owner: call.Principal.ARN(), OwnerID: call.Principal.UserID(),
 			Document: p.name, Kind: p.kind, Reason: plain(api.Or(in.Reason, "")), Started: call.Time.UnixMilli(), Idle: int64(p.idle / time.Second),
 			Duration: p.duration, Transcript: p.transcript, AgentVersion: node.AgentVersion,
+			LogGroup: p.log.group, Streaming: p.log.streaming, RunAs: plain(p.log.runAs),
 		})
 		if err != nil {
 			return err

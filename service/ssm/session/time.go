@@ -200,11 +200,15 @@ func (s *Sessions) follow(m *move, written bool, row *rows.SsmSession) {
 // forget drops a session for which there is nothing more to do.
 func (s *Sessions) forget(ctx context.Context, l *live) {
 	l.relay.Close("")
-	l.recorder.flush(ctx)
+	l.recorder.finish(ctx)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.lives, l.id)
 	delete(s.changed, l)
+	s.mu.Unlock()
+	select {
+	case s.over <- struct{}{}:
+	default:
+	}
 }
 
 // dropOld drops what is older than the history.

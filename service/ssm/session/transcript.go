@@ -21,13 +21,14 @@ const mostHeld = 32 << 10
 type recorder struct {
 	live *live
 
-	mu   sync.Mutex
-	held []byte // guarded by mu
-	next int64  // the number of the next piece; guarded by mu
-	last bool   // nobody will flush it again, so nothing more is held; guarded by mu
+	mu     sync.Mutex
+	stream *stream // nil if what is shown is not streamed to a log group; guarded by mu
+	held   []byte  // guarded by mu
+	next   int64   // the number of the next piece; guarded by mu
+	last   bool    // nobody will flush it again, so nothing more is held; guarded by mu
 }
 
-// piece is a part of a transcript as it is kept.
+// piece is a part of a transcript, or the text of an event of a log group, as it is kept. An event has the name of its group.
 type piece struct {
 	Output []byte `json:"output"` // base64: what a terminal shows need not be text
 }
@@ -52,12 +53,12 @@ func (r *recorder) flush(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.held) > 0 {
+	if len(r.held) > 0 || r.stream.due() {
 		r.write(ctx)
 	}
 }
 
-// finish writes down what is held, and from now on all at once: the server stops.
+// finish writes down what is held, and from now on all at once: the server stops, or forgets the session.
 func (r *recorder) finish(ctx context.Context) {
 	if r == nil {
 		return
@@ -85,21 +86,32 @@ func (s *Sessions) finishTranscripts(ctx context.Context) {
 
 // write writes down what is held. When ctx has ended before that, it is still held. The caller holds mu.
 func (r *recorder) write(ctx context.Context) {
-	l := r.live
-	body, err := json.Marshal(piece{r.held})
-	if err == nil {
-		owner := l.owner[strings.LastIndexByte(l.owner, '/')+1:]
-		err = l.sessions.transcripts.Append(ctx, store.Record{
-			Time: time.Now(), ID: fmt.Sprintf("%s %012d", l.id, r.next+1), Account: l.account, Region: l.region, Principal: owner, Resource: l.id, Body: body,
-		})
+	l, now := r.live, time.Now()
+	if len(r.held) > 0 {
+		err := l.sessions.keep(ctx, store.Record{
+			Time: now, ID: fmt.Sprintf("%s %012d", l.id, r.next+1), Account: l.account, Region: l.region, Principal: nameOf(l.owner), Resource: l.id,
+		}, r.held)
+		if err != nil && ctx.Err() != nil {
+			return
+		}
+		r.stream.add(r.held)
+		r.held, r.next = nil, r.next+1
+		if err != nil {
+			l.sessions.log.Error("a part of a transcript is lost", "session", l.id, "error", err)
+		}
 	}
-	if err != nil && ctx.Err() != nil {
-		return
+	r.stream.write(ctx, now, r.last)
+}
+
+// nameOf is the last part of an owner's ARN.
+func nameOf(owner string) string { return owner[strings.LastIndexByte(owner, '/')+1:] }
+
+// keep writes down a piece of a transcript, or the text of an event.
+func (s *Sessions) keep(ctx context.Context, r store.Record, text []byte) (err error) {
+	if r.Body, err = json.Marshal(piece{text}); err != nil {
+		return err
 	}
-	r.held, r.next = nil, r.next+1
-	if err != nil {
-		l.sessions.log.Error("a part of a transcript is lost", "session", l.id, "error", err)
-	}
+	return s.transcripts.Append(ctx, r)
 }
 
 // Transcript calls look with what a session has shown, in order, until look returns false. Sessions have a transcript when their
@@ -113,6 +125,9 @@ func (s *Sessions) Transcript(ctx context.Context, id string, look func(output [
 	}
 	var broken error
 	err := s.transcripts.Query(ctx, time.Time{}, time.Time{}, store.Filter{Resource: id}, func(r store.Record) bool {
+		if r.Name != "" { // an event
+			return true
+		}
 		var p piece
 		if broken = json.Unmarshal(r.Body, &p); broken != nil {
 			return false

@@ -34,4 +34,10 @@ type SsmSession struct {
 	AgentVersion   string
 	S3Url          string
 	LogUrl         string
+	LogGroup       string
+	Streaming      bool
+	RunAs          string
+	Logged         bool
+	FirstEvent     int64
+	LastEvent      int64
 }

@@ -79,7 +79,7 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 }
 
 const getSession = `-- name: GetSession :one
-SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url FROM ssm_session WHERE id = $1
+SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event FROM ssm_session WHERE id = $1
 `
 
 func (q *Queries) GetSession(ctx context.Context, id string) (SsmSession, error) {
@@ -115,12 +115,115 @@ func (q *Queries) GetSession(ctx context.Context, id string) (SsmSession, error)
 		&i.AgentVersion,
 		&i.S3Url,
 		&i.LogUrl,
+		&i.LogGroup,
+		&i.Streaming,
+		&i.RunAs,
+		&i.Logged,
+		&i.FirstEvent,
+		&i.LastEvent,
 	)
 	return i, err
 }
 
+const listLogGroups = `-- name: ListLogGroups :many
+SELECT log_group, CAST(MIN(started) AS BIGINT) AS created FROM ssm_session
+WHERE account = $1 AND region = $2 AND log_group <> '' GROUP BY log_group
+`
+
+type ListLogGroupsParams struct {
+	Account string
+	Region  string
+}
+
+type ListLogGroupsRow struct {
+	LogGroup string
+	Created  int64
+}
+
+func (q *Queries) ListLogGroups(ctx context.Context, arg ListLogGroupsParams) ([]ListLogGroupsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listLogGroups, arg.Account, arg.Region)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListLogGroupsRow
+	for rows.Next() {
+		var i ListLogGroupsRow
+		if err := rows.Scan(&i.LogGroup, &i.Created); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLogStreams = `-- name: ListLogStreams :many
+SELECT id, started, logged, first_event, last_event FROM ssm_session
+WHERE account = $1 AND region = $2 AND log_group = $3 AND log_group <> '' AND id > $4
+    AND (streaming = TRUE OR last_event > 0)
+ORDER BY id LIMIT $5
+`
+
+type ListLogStreamsParams struct {
+	Account  string
+	Region   string
+	LogGroup string
+	After    string
+	Most     int32
+}
+
+type ListLogStreamsRow struct {
+	ID         string
+	Started    int64
+	Logged     bool
+	FirstEvent int64
+	LastEvent  int64
+}
+
+// Those that are begun: a session that is not streamed has none before its log is written.
+func (q *Queries) ListLogStreams(ctx context.Context, arg ListLogStreamsParams) ([]ListLogStreamsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listLogStreams,
+		arg.Account,
+		arg.Region,
+		arg.LogGroup,
+		arg.After,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListLogStreamsRow
+	for rows.Next() {
+		var i ListLogStreamsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Started,
+			&i.Logged,
+			&i.FirstEvent,
+			&i.LastEvent,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOpen = `-- name: ListOpen :many
-SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url FROM ssm_session WHERE open = TRUE AND id > $1 ORDER BY id LIMIT $2
+SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event FROM ssm_session WHERE open = TRUE AND id > $1 ORDER BY id LIMIT $2
 `
 
 type ListOpenParams struct {
@@ -168,6 +271,12 @@ func (q *Queries) ListOpen(ctx context.Context, arg ListOpenParams) ([]SsmSessio
 			&i.AgentVersion,
 			&i.S3Url,
 			&i.LogUrl,
+			&i.LogGroup,
+			&i.Streaming,
+			&i.RunAs,
+			&i.Logged,
+			&i.FirstEvent,
+			&i.LastEvent,
 		); err != nil {
 			return nil, err
 		}
@@ -215,7 +324,7 @@ func (q *Queries) ListOpenOfNode(ctx context.Context, arg ListOpenOfNodeParams) 
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url FROM ssm_session
+SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event FROM ssm_session
 WHERE account = $1 AND region = $2 AND open = $3
     AND (started < $4 OR started = $4 AND id < $5)
     AND started >= $6
@@ -289,6 +398,12 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			&i.AgentVersion,
 			&i.S3Url,
 			&i.LogUrl,
+			&i.LogGroup,
+			&i.Streaming,
+			&i.RunAs,
+			&i.Logged,
+			&i.FirstEvent,
+			&i.LastEvent,
 		); err != nil {
 			return nil, err
 		}
@@ -344,12 +459,81 @@ func (q *Queries) ListUnconfirmed(ctx context.Context, arg ListUnconfirmedParams
 	return items, nil
 }
 
+const listUnlogged = `-- name: ListUnlogged :many
+SELECT id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output, idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version, agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event FROM ssm_session WHERE logged = FALSE AND log_group <> '' AND open = FALSE AND id > $1 ORDER BY id LIMIT $2
+`
+
+type ListUnloggedParams struct {
+	After string
+	Most  int32
+}
+
+// Those that are over, whose logs may not be complete.
+func (q *Queries) ListUnlogged(ctx context.Context, arg ListUnloggedParams) ([]SsmSession, error) {
+	rows, err := q.db.QueryContext(ctx, listUnlogged, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SsmSession
+	for rows.Next() {
+		var i SsmSession
+		if err := rows.Scan(
+			&i.ID,
+			&i.Account,
+			&i.Region,
+			&i.Target,
+			&i.Owner,
+			&i.OwnerID,
+			&i.Document,
+			&i.Kind,
+			&i.Reason,
+			&i.Started,
+			&i.Ended,
+			&i.Open,
+			&i.Status,
+			&i.Details,
+			&i.Output,
+			&i.Idle,
+			&i.Duration,
+			&i.Transcript,
+			&i.Confirmed,
+			&i.ClientToken,
+			&i.AgentToken,
+			&i.ClientAddress,
+			&i.ClientEndpoint,
+			&i.ClientVersion,
+			&i.AgentAddress,
+			&i.AgentEndpoint,
+			&i.AgentVersion,
+			&i.S3Url,
+			&i.LogUrl,
+			&i.LogGroup,
+			&i.Streaming,
+			&i.RunAs,
+			&i.Logged,
+			&i.FirstEvent,
+			&i.LastEvent,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const putSession = `-- name: PutSession :exec
 INSERT INTO ssm_session (id, account, region, target, owner, owner_id, document, kind, reason, started, ended, open, status, details, output,
     idle, duration, transcript, confirmed, client_token, agent_token, client_address, client_endpoint, client_version,
-    agent_address, agent_endpoint, agent_version, s3_url, log_url)
+    agent_address, agent_endpoint, agent_version, s3_url, log_url, log_group, streaming, run_as, logged, first_event, last_event)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, TRUE, 'Connecting', '', '',
-    $11, $12, $13, FALSE, 0, 0, '', '', '', '', '', $14, '', '')
+    $11, $12, $13, FALSE, 0, 0, '', '', '', '', '', $14, '', '', $15, $16, $17, FALSE, 0, 0)
 `
 
 type PutSessionParams struct {
@@ -367,6 +551,9 @@ type PutSessionParams struct {
 	Duration     int64
 	Transcript   bool
 	AgentVersion string
+	LogGroup     string
+	Streaming    bool
+	RunAs        string
 }
 
 func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
@@ -385,6 +572,9 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.Duration,
 		arg.Transcript,
 		arg.AgentVersion,
+		arg.LogGroup,
+		arg.Streaming,
+		arg.RunAs,
 	)
 	return err
 }
@@ -399,6 +589,21 @@ func (q *Queries) SetConnected(ctx context.Context, id string) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const setLogged = `-- name: SetLogged :exec
+UPDATE ssm_session SET logged = TRUE, first_event = $1, last_event = $2 WHERE id = $3
+`
+
+type SetLoggedParams struct {
+	FirstEvent int64
+	LastEvent  int64
+	ID         string
+}
+
+func (q *Queries) SetLogged(ctx context.Context, arg SetLoggedParams) error {
+	_, err := q.db.ExecContext(ctx, setLogged, arg.FirstEvent, arg.LastEvent, arg.ID)
+	return err
 }
 
 const setOutput = `-- name: SetOutput :exec
