@@ -27,3 +27,9 @@ func (s *Sessions) Lives() int {
 	defer s.mu.Unlock()
 	return len(s.lives)
 }
+
+// Shown is what is streamed of a line.
+func Shown(line string) string { return shown(line) }
+
+// Cut says how much of a text an event takes.
+func Cut(text []byte, most int) int { return cut(text, most) }
