@@ -18,6 +18,9 @@ import (
 	"github.com/vennel/vennel/service/logs"
 )
 
+// TestScripts runs the scripts.
+func TestScripts(t *testing.T) { awstest.Script(t, "testdata") }
+
 // written is a source in memory, whose events are in order.
 type written struct {
 	groups  []logs.Group
