@@ -274,12 +274,12 @@ func (p *page) take(e *Event) bool {
 
 // formatCursor writes down a place between events.
 func formatCursor(c store.Cursor) string {
-	return strconv.FormatInt(c.Time.UnixMicro(), 10) + " " + c.ID
+	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "/" + c.ID
 }
 
 // parseCursor is the reverse of formatCursor.
 func parseCursor(token string) (store.Cursor, error) {
-	at, id, _ := strings.Cut(token, " ")
+	at, id, _ := strings.Cut(token, "/")
 	us, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		return store.Cursor{}, logs.ErrInvalidParameterException("The specified nextToken is invalid.") // source: aws

@@ -217,8 +217,8 @@ func TestNothing(t *testing.T) {
 		{"/x/1", "a", "", "The specified log stream does not exist."},
 		{"g", "d", "", "The specified log stream does not exist."},
 		{"g", "a", "a", "The specified nextToken is invalid."},
-		{"g", "a", "f/b/1 1", "The specified nextToken is invalid."},
-		{"g", "a", "1 1", "The specified nextToken is invalid."},
+		{"g", "a", "f/b/1/1", "The specified nextToken is invalid."},
+		{"g", "a", "1/1", "The specified nextToken is invalid."},
 	} {
 		_, err := l.GetLogEvents(ctx, &logsapi.GetLogEventsInput{LogGroupName: &c.group, LogStreamName: c.stream, NextToken: api.Given(c.token)})
 		if err == nil || !strings.Contains(err.Error(), c.want) {

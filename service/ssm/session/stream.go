@@ -91,7 +91,7 @@ func (s *stream) write(ctx context.Context, now time.Time, last bool) {
 }
 
 // eventID is the ID of an event among those of the same time.
-func eventID(session string, n int64) string { return fmt.Sprintf("%s e%012d", session, n) }
+func eventID(session string, n int64) string { return fmt.Sprintf("%s/%012d", session, n) }
 
 // message is the message of an event with some lines.
 func (s *stream) message(text []byte, now time.Time) ([]byte, error) {
