@@ -122,7 +122,7 @@ var stays = regexp.MustCompile(`^(make lab|(\./)?vennel (serve|lab$|lab --|host|
 var wordless = regexp.MustCompile(`vennel (agent|host|gateway)`)
 
 // looks are the commands that a reader would try again after a moment.
-var looks = regexp.MustCompile(`^(aws \w+ (describe|list|get|lookup)-|vennel flow)`)
+var looks = regexp.MustCompile(`^(aws \w+ (describe|list|get|lookup|filter)-|vennel flow)`)
 
 // reader follows a document.
 type reader struct {
