@@ -69,6 +69,22 @@ func testTranscript(t *testing.T, o *operator) {
 	if strings.Contains(text, "password") {
 		t.Errorf("what was not shown is in it:\n%s", text)
 	}
+
+	if o.kind != oursKind {
+		return
+	}
+	// A command without a terminal has no log, and its agent neither waits for one nor says that there is one.
+	if out, err := o.command("echo quiet").Output(); err != nil || !strings.Contains(string(out), "quiet") {
+		t.Errorf("%v: %s", err, out)
+	}
+	o.quiet()
+	past := new(ssm.DescribeSessionsOutput)
+	o.call("ssm", "DescribeSessions", &ssm.DescribeSessionsInput{State: ssm.SessionStateHistory}, past)
+	for _, s := range past.Sessions {
+		if s.OutputUrl.CloudWatchOutputUrl != nil {
+			t.Errorf("%s is said to have its log at %s", *s.SessionId, *s.OutputUrl.CloudWatchOutputUrl)
+		}
+	}
 }
 
 // transcript is what the stock CLI reads in a stream, line by line.

@@ -85,7 +85,11 @@ func groupOf(call *api.Call, name, identifier *string) (string, error) {
 		if region != call.Region || account != call.Account {
 			return "", errNoGroup()
 		}
-		return strings.TrimSuffix(strings.TrimPrefix(rest, "log-group:"), ":*"), nil
+		group := strings.TrimSuffix(strings.TrimPrefix(rest, "log-group:"), ":*")
+		if group == "" { // which would be all
+			return "", errNoGroup()
+		}
+		return group, nil
 	}
 	return *identifier, nil
 }

@@ -92,7 +92,7 @@ func newPlan(doc, defaults *document.Content, given map[string][]string, caller 
 	if err := p.prefer(inputs, caller); err != nil {
 		return nil, err
 	}
-	if p.log.group != "" {
+	if p.log.ours {
 		if members["inputs"], err = withoutGroup(members["inputs"]); err != nil {
 			return nil, err
 		}
@@ -103,6 +103,7 @@ func newPlan(doc, defaults *document.Content, given map[string][]string, caller 
 
 // logging is where the transcript of a session is shown, and how.
 type logging struct {
+	ours      bool   // the preferences name a log group of which the agent is not told
 	group     string // the log group; "" for nowhere
 	streaming bool   // event by event while the session lasts, else at its end
 	runAs     string // the user that the preferences name; "" when they name none
@@ -122,17 +123,19 @@ func groupOf(inputs map[string]any) string {
 // logs reads of the preferences where the transcript is shown. A log group that must be encrypted is left to the agent, which refuses the
 // session, for none of ours is. source: agent
 func (p *plan) logs(inputs map[string]any) {
-	if !p.transcript || textOf(inputs, "cloudWatchEncryptionEnabled") == "true" {
+	group := groupOf(inputs)
+	p.log.ours = group != "" && textOf(inputs, "cloudWatchEncryptionEnabled") != "true"
+	if !p.log.ours || !p.transcript {
 		return
 	}
-	p.log.group, p.log.streaming = groupOf(inputs), textOf(inputs, "cloudWatchStreamingEnabled") == "true"
+	p.log.group, p.log.streaming = group, textOf(inputs, "cloudWatchStreamingEnabled") == "true"
 	if textOf(inputs, "runAsEnabled") == "true" {
 		p.log.runAs = cmp.Or(p.runAs, textOf(inputs, "runAsDefaultUser"))
 	}
 }
 
-// withoutGroup takes the log group out of the preferences that an agent is told: the server has the transcript, and an agent that would
-// write it, too, waits for a log group that it can see before it begins, and for what it writes to be taken before it ends. source: agent
+// withoutGroup takes the log group out of the preferences that an agent is told: nobody but the server writes to it, and an agent that would
+// asks for the group before it begins, may try for good to write to it before it ends, and says that the log is there. source: agent
 func withoutGroup(inputs jsontext.Value) (jsontext.Value, error) {
 	all := map[string]jsontext.Value{}
 	if err := json.Unmarshal(inputs, &all); err != nil {

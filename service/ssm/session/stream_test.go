@@ -230,7 +230,7 @@ func TestLogGroup(t *testing.T) {
 		}{
 			"Plain":     {`{"cloudWatchLogGroupName":"/g","s3BucketName":"b"}`, true, ""},
 			"Encrypted": {`{"cloudWatchLogGroupName":"/g","cloudWatchEncryptionEnabled":true}`, false, "/g"},
-			"Key":       {`{"cloudWatchLogGroupName":"/g","kmsKeyId":"alias/k"}`, false, "/g"},
+			"Key":       {`{"cloudWatchLogGroupName":"/g","kmsKeyId":"alias/k"}`, false, ""},
 			"NoName":    {`{"cloudWatchLogGroupName":"a b"}`, false, "a b"},
 			"Bucket":    {`{"s3BucketName":"b","cloudWatchLogGroupName":""}`, false, ""},
 		} {
