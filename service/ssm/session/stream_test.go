@@ -273,3 +273,34 @@ func TestLogGroup(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamedNow reads a stream while its session lasts, also from PostgreSQL, which fake time does not reach.
+func TestStreamedNow(t *testing.T) {
+	w := awstest.New(t)
+	n := w.Node(awstest.NodeConfig{})
+	preferences(w, "Logged", `{"cloudWatchLogGroupName":"/sessions","cloudWatchStreamingEnabled":true}`)
+	p := newPair(t, w, n, &ssm.StartSessionInput{DocumentName: new("Logged")})
+	must(t, p.agent.Stream("output_stream_data", 1, "hello\r\n"))
+	must(t, p.agent.Settled())
+	for begin := time.Now(); events(w, "/sessions", p.id) == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("nothing is shown")
+		}
+	}
+	if diff := cmp.Diff([]string{"$ hello"}, data(t, w, "/sessions", p.id)); diff != "" {
+		t.Error(diff)
+	}
+	groups := awstest.Call[logs.DescribeLogGroupsOutput](w, "logs", "DescribeLogGroups", &logs.DescribeLogGroupsInput{})
+	if len(groups.LogGroups) != 1 || *groups.LogGroups[0].LogGroupName != "/sessions" || groups.LogGroups[0].CreationTime == nil {
+		t.Errorf("%+v", groups.LogGroups)
+	}
+	newest := awstest.Call[logs.GetLogEventsOutput](w, "logs", "GetLogEvents", &logs.GetLogEventsInput{LogGroupName: new("/sessions"), LogStreamName: p.id, Limit: new(int64(1))})
+	if len(newest.Events) != 1 {
+		t.Errorf("%+v", newest)
+	}
+	streams := awstest.Call[logs.DescribeLogStreamsOutput](w, "logs", "DescribeLogStreams", &logs.DescribeLogStreamsInput{LogGroupName: new("/sessions")})
+	if len(streams.LogStreams) != 1 || *streams.LogStreams[0].LastEventTimestamp != *newest.Events[0].Timestamp {
+		t.Errorf("%+v", streams.LogStreams)
+	}
+	must(t, n.Complete(p.id, "Success", ""))
+}
