@@ -90,7 +90,7 @@ func FuzzChannel(f *testing.F) {
 				t.Fatal(err)
 			}
 			c.mu.Lock()
-			c.nextOut()
+			c.nextOut(false)
 			c.mu.Unlock()
 		}
 		in := make(chan *Message, 4)

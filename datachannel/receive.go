@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -107,8 +108,32 @@ func (c *Channel) answer(r *received) {
 	if c.conn == nil || len(c.out.acks) >= mostAcks {
 		return // it comes again
 	}
-	c.out.acks = append(c.out.acks, ack{c.role.receives(), r.id, r.seq})
-	notify(c.wake)
+	o := &c.out
+	o.acks = append(o.acks, ack{c.role.receives(), r.id, r.seq})
+	switch {
+	case !c.bare.Load() || r.size > smallFrame+receivedSize || len(o.acks) >= mostLazy: // much is on its way, or a peer of AWS waits for it
+		o.due = true
+		notify(c.wake)
+	case len(o.acks) == 1:
+		c.hurry()
+	}
+}
+
+// hurry lets an acknowledgement wait a moment: a keystroke's goes with its echo, and keeps neither waiting. The caller has the lock.
+func (c *Channel) hurry() {
+	if c.out.hurry != nil {
+		c.out.hurry.Reset(lazy)
+		return
+	}
+	c.out.hurry = time.AfterFunc(lazy, func() {
+		c.mu.Lock()
+		due := len(c.out.acks) > 0
+		c.out.due = due
+		c.mu.Unlock()
+		if due {
+			notify(c.wake)
+		}
+	})
 }
 
 // weigh notes that a frame that has not been consumed costs more than its bytes.

@@ -14,14 +14,16 @@ import (
 
 // The sizes of what is sent.
 const (
-	chunk       = 64<<10 - 512  // of payload in a frame: with all that is around it four records of TLS
-	largeChunk  = 256<<10 - 512 // to a peer of ours on a fast path, while more waits anyway: a frame costs as much as 64 KiB
-	mostPending = 2             // frames whose payload waits for its turn
-	mostExtra   = 1 << 20       // of payload that does not wait for its turn to wait
-	mostUrgent  = 1024          // frames that do not wait, but cannot be sent
-	smallFrame  = 2 << 10       // up to which a frame has memory of its own size
-	mostAcks    = 1 << 16       // acknowledgements of duplicates that wait
-	reorder     = 3             // frames by which one may be late before it is taken for lost
+	chunk       = 64<<10 - 512     // of payload in a frame: with all that is around it four records of TLS
+	largeChunk  = 256<<10 - 512    // to a peer of ours on a fast path, while more waits anyway: a frame costs as much as 64 KiB
+	mostPending = 2                // frames whose payload waits for its turn
+	mostExtra   = 1 << 20          // of payload that does not wait for its turn to wait
+	mostUrgent  = 1024             // frames that do not wait, but cannot be sent
+	smallFrame  = 2 << 10          // up to which a frame has memory of its own size
+	mostAcks    = 1 << 16          // acknowledgements of duplicates that wait
+	mostLazy    = 16               // acknowledgements that wait for something that they can go with
+	lazy        = time.Millisecond // for how long
+	reorder     = 3                // frames by which one may be late before it is taken for lost
 	headroom    = FrameOverhead + nonceSize
 )
 
@@ -38,6 +40,8 @@ type outgoing struct {
 	pending []*frame
 	waiting int // bytes of payload in pending
 	acks    []ack
+	due     bool          // they do not wait for a frame that goes the same way
+	hurry   *time.Timer   // makes them due; running while they wait
 	writing bool          // the writer is within a Send
 	backoff time.Duration // of the first unacknowledged frame; zero if it has been sent once
 	burst   int           // frames that the last timeout has sent again
@@ -413,7 +417,7 @@ func (o *outgoing) reconnected() {
 			o.again = append(o.again, f)
 		}
 	}
-	o.acks, o.backoff, o.burst = nil, 0, 0
+	o.acks, o.due, o.backoff, o.burst = nil, false, 0, 0
 	o.window.reset(o.next)
 }
 
@@ -437,12 +441,13 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 	timer := time.NewTimer(time.Hour) // for what is not acknowledged
 	timer.Stop()
 	defer timer.Stop()
-	armed := false
+	armed, unflushed := false, false
 	var m Message
 	for {
 		c.mu.Lock()
-		f, a, isAck, state := c.nextOut()
-		c.out.writing = f != nil || isAck || state != ""
+		f, a, isAck, state := c.nextOut(unflushed)
+		unflushed = f != nil || isAck || state != ""
+		c.out.writing = unflushed
 		wait := time.Duration(0)
 		if !armed && len(c.out.unacked) > 0 {
 			wait = c.retryIn(time.Now())
@@ -498,17 +503,18 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 }
 
 // nextOut chooses what is sent next: acknowledgements, because the peer waits for them; the state; what
-// has to be sent again; what is urgent; and then what waits, as far as the window has room. The caller
-// has the lock.
-func (c *Channel) nextOut() (f *frame, a ack, isAck bool, state string) {
+// has to be sent again; what is urgent; and then what waits, as far as the window has room. Acknowledgements that are not due go with
+// something else; more says that there is something already. The caller has the lock.
+func (c *Channel) nextOut(more bool) (f *frame, a ack, isAck bool, state string) {
 	o := &c.out
-	if len(o.acks) > 0 {
-		a = o.acks[0]
-		if o.acks = o.acks[1:]; len(o.acks) == 0 {
-			o.acks = nil
-		}
-		return nil, a, true, ""
+	if len(o.acks) > 0 && o.due {
+		return nil, o.nextAck(), true, ""
 	}
+	defer func() {
+		if more && f == nil && state == "" && len(o.acks) > 0 {
+			a, isAck = o.nextAck(), true
+		}
+	}()
 	if c.state != "" && !c.told {
 		c.told = true
 		return nil, a, false, c.state
@@ -549,6 +555,18 @@ func (c *Channel) nextOut() (f *frame, a ack, isAck bool, state string) {
 	o.unacked = append(o.unacked, f)
 	o.leaves(f)
 	return f, a, false, ""
+}
+
+// nextAck takes the first acknowledgement that waits.
+func (o *outgoing) nextAck() ack {
+	a := o.acks[0]
+	if o.acks = o.acks[1:]; len(o.acks) == 0 {
+		o.acks, o.due = nil, false
+		if o.hurry != nil {
+			o.hurry.Stop() // if it has run, it finds nothing
+		}
+	}
+	return a
 }
 
 // leaves notes that a frame is sent.
