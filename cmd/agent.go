@@ -165,6 +165,7 @@ type AgentSession struct {
 
 // Run runs the session's process.
 func (c *AgentSession) Run(ctx context.Context, s Streams) error {
+	oneAtATime()
 	idle, end := context.WithCancel(ctx)
 	defer end()
 	go giveBack(idle) // which the end of the process need not wait for

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -61,6 +63,14 @@ const (
 	idleMakes  = 64 << 10
 	worthwhile = 1 << 20
 )
+
+// oneAtATime has a process that serves one session use one core. Its goroutines hand one message to each other, and to do that from core to
+// core costs more than the other core brings; one carries several hundred megabytes in a second. GOMAXPROCS says otherwise.
+func oneAtATime() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
 
 // giveBack gives memory back whenever a process has done something and has nothing to do any more, until ctx ends. The garbage collector leaves four
 // megabytes alone, and what a burst of work took stays for as long as nothing happens: of a process for each session that is most of it.

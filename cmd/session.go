@@ -209,6 +209,7 @@ func parameters(given []string) (map[string][]string, error) {
 
 // start starts a session and opens its data channel. An empty document is the account's preferences.
 func (f *SessionFlags) start(ctx context.Context, a *account, n *notes, node, document string, parameters map[string][]string) (*holding, error) {
+	oneAtATime()
 	in := &ssm.StartSessionInput{Target: node, Parameters: parameters}
 	if document != "" {
 		in.DocumentName = &document

@@ -170,14 +170,28 @@ func (m *Message) Bytes() ([]byte, error) {
 	return AppendFrame(make([]byte, 0, FrameOverhead+len(m.Payload)), m)
 }
 
-// ReadFrame reads r, which holds one frame and nothing else, into a buffer of just its size. The
+// ReadFrame reads r, which holds one frame and nothing else, into a buffer of just its size, or one of Recycle's not much larger. The
 // error is ErrFrame, or that of r.
 func ReadFrame(r io.Reader) (*Message, error) {
-	b, err := readFrame(r, func(size int) []byte { return make([]byte, size) })
+	b, err := readFrame(r, func(size int) []byte {
+		if fits := size - headroom - tagSize; fits > chunk/2 && fits <= chunk || fits > largeChunk/2 && fits <= largeChunk {
+			return (*buffersFor(fits).get())[:size]
+		}
+		return make([]byte, size)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return ParseFrame(b)
+}
+
+// Recycle takes the frame of a message that nobody has any more, for ReadFrame to use its memory again. The message has none afterwards.
+func Recycle(m *Message) {
+	b := m.Frame[:0]
+	m.Frame, m.Payload = nil, nil
+	if pool := buffersFor(cap(b) - headroom - tagSize); cap(b) == headroom+pool.size+tagSize {
+		pool.Put(&b)
+	}
 }
 
 // readFrame reads the bytes of one frame into memory that is made for them.

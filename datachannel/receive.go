@@ -111,7 +111,7 @@ func (c *Channel) answer(r *received) {
 	o := &c.out
 	o.acks = append(o.acks, ack{c.role.receives(), r.id, r.seq})
 	switch {
-	case !c.bare.Load() || r.size > smallFrame+receivedSize || len(o.acks) >= mostLazy: // much is on its way, or a peer of AWS waits for it
+	case !c.bare.Load() || r.kind != PayloadOutput || r.size > smallFrame+receivedSize || len(o.acks) >= mostLazy: // it is waited for
 		o.due = true
 		notify(c.wake)
 	case len(o.acks) == 1:

@@ -1,11 +1,14 @@
 package relay_test
 
 import (
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/service/ssm/session/relay"
@@ -32,7 +35,7 @@ func fuzz(t *testing.T, text []byte) {
 	r.Watch(func([]byte) {})
 	var sockets [2]*socket
 	var served sync.WaitGroup
-	said := map[*api.Message]bool{}
+	said := map[uuid.UUID]*api.Message{}
 	down := func(role relay.Role) (pings int) { // what an end was sent
 		s := sockets[role]
 		if s == nil {
@@ -44,14 +47,14 @@ func fuzz(t *testing.T, text []byte) {
 			switch {
 			case i.m == nil:
 				pings++
-			case i.m.Type == data(1-role) && !said[i.m]:
+			case i.m.Type == data(1-role) && !reflect.DeepEqual(i.m, said[i.m.ID]):
 				t.Errorf("%d was sent %+v, which nobody said", role, i.m)
 			}
 		}
 		return pings
 	}
 	say := func(role relay.Role, m *api.Message) {
-		said[m] = true
+		said[m.ID] = m
 		if s := sockets[role]; s != nil {
 			_ = s.up.put(item{m: m})
 		}

@@ -118,7 +118,8 @@ func (s *socket) Receive() (*api.Message, error) {
 		case err != nil:
 			return nil, io.EOF
 		case i.m != nil:
-			return i.m, nil
+			m := *i.m // the relay's own
+			return &m, nil
 		case i.answered != nil:
 			i.answered()
 		}
@@ -132,7 +133,10 @@ func (s *socket) Send(*api.Message) error { return errors.New("the relay posts")
 const mostPosted = 512
 
 // Post is the relay's.
-func (s *socket) Post(m *api.Message) error { return s.post(item{m: m}) }
+func (s *socket) Post(m *api.Message) error {
+	as := *m // it is now
+	return s.post(item{m: &as})
+}
 
 // Ping is the relay's. It waits behind what was posted.
 func (s *socket) Ping(answered func()) error {

@@ -9,6 +9,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,8 @@ type Relay struct {
 	pausing bool          // the agent is to wait
 	resting bool          // it is to wait whatever happens
 	room    chan struct{} // closed when the client need not wait any more; nil when nobody waits
+
+	posting []*api.Message // what goroutines are sending
 
 	events  []func()
 	telling chan struct{} // closed when all events are told; nil when there are none
@@ -310,7 +313,7 @@ func (r *Relay) acknowledged(m *api.Message, role Role, number uint32) error {
 		return io.EOF
 	}
 	now := time.Now()
-	if !r.flows[role].ack(sequence, number, now) {
+	if !r.ack(role, sequence, number, now) {
 		return nil // for nothing that was sent, or the second one
 	}
 	if s := &r.sides[role.peer()]; s.stream != nil && s.acks.len() < mostAcks {
@@ -318,6 +321,24 @@ func (r *Relay) acknowledged(m *api.Message, role Role, number uint32) error {
 	}
 	r.changed(now)
 	return nil
+}
+
+// ack notes that an end has a frame; false as flow.ack. The memory of one that nobody sends or looks at any more is used again. The relay's
+// lock is held.
+func (r *Relay) ack(role Role, sequence int64, number uint32, now time.Time) bool {
+	f := &r.flows[role]
+	slot := f.find(sequence)
+	if slot == nil || slot.m == nil {
+		return false
+	}
+	m := slot.m
+	if !f.ack(sequence, number, now) {
+		return false
+	}
+	if !f.watching && !slices.Contains(r.posting, m) {
+		datachannel.Recycle(m)
+	}
+	return true
 }
 
 // changed does what follows when a flow has changed. The relay's lock is held.

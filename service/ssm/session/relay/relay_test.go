@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -86,12 +87,12 @@ func TestByteForByte(t *testing.T) {
 		served.Go(func() { _ = r.Serve(agent, relay.Agent) })
 		out := frame("output_stream_data", 0, 1, "x")
 		_ = agent.up.put(item{m: out})
-		if i, _ := client.down.get(); i.m != out {
+		if i, _ := client.down.get(); !reflect.DeepEqual(i.m, out) {
 			t.Errorf("%v became %v", out, i.m)
 		}
 		ack := frame("acknowledge", 0, 0, `{"AcknowledgedMessageSequenceNumber":0, "more":[]}`)
 		_ = client.up.put(item{m: ack})
-		if i, _ := agent.down.get(); i.m != ack {
+		if i, _ := agent.down.get(); !reflect.DeepEqual(i.m, ack) {
 			t.Errorf("%v became %v", ack, i.m)
 		}
 		_ = agent.up.put(item{m: out}) // once more: its acknowledgement got lost. source: agent

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -172,6 +173,7 @@ func (r *Relay) kick(role Role) {
 		return
 	}
 	s.writing = true
+	r.posts(j)
 	stream, number := s.stream, s.number
 	s.writers.Go(func() { r.write(stream, role, number, j) }) // Serve waits for it
 }
@@ -182,6 +184,7 @@ func (r *Relay) write(stream api.Stream, role Role, number uint32, j job) {
 	for ok := true; ok; {
 		err := r.do(stream, role, number, j)
 		r.mu.Lock()
+		r.posted(j)
 		s := &r.sides[role]
 		switch {
 		case s.number != number || s.stream == nil:
@@ -195,11 +198,26 @@ func (r *Relay) write(stream api.Stream, role Role, number uint32, j job) {
 				ok = true // j is none, so that all goes
 			}
 			s.writing = ok
+			r.posts(j)
 		}
 		r.mu.Unlock()
 		if err != nil {
 			_ = stream.Close("") // Serve hears it
 		}
+	}
+}
+
+// posts notes that a goroutine is about to do a job. The relay's lock is held.
+func (r *Relay) posts(j job) {
+	if j.m != nil {
+		r.posting = append(r.posting, j.m)
+	}
+}
+
+// posted notes that it has done it. The relay's lock is held.
+func (r *Relay) posted(j job) {
+	if i := slices.Index(r.posting, j.m); j.m != nil && i >= 0 {
+		r.posting = slices.Delete(r.posting, i, i+1)
 	}
 }
 
@@ -235,7 +253,7 @@ func (r *Relay) answered(role Role, number uint32, ping uint64) {
 			continue
 		}
 		slot.again = false
-		if m := slot.m; role == Client && r.silent && r.ready && f.ack(n, number, now) {
+		if m := slot.m; role == Client && r.silent && r.ready && r.ack(role, n, number, now) {
 			r.owe(role.peer(), m)
 		}
 	}
