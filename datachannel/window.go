@@ -13,8 +13,8 @@ const (
 	mostRetry   = 5 * time.Second
 	renewLeast  = 10 * time.Second     // after which the least round trip is measured anew
 	rateRounds  = 8                    // round trips of which the fastest counts
-	work        = 4 * time.Millisecond // that the ends and the relay may have before them, where the path is short
-	fastPath    = 32 << 20             // bytes in a second with which a large frame is sent in as many milliseconds as a keystroke may wait
+	work        = 8 * time.Millisecond // that the ends and the relay may have before them, where the path is short
+	fastPath    = 64 << 20             // bytes in a second with which a large frame is sent in as many milliseconds as a keystroke may wait
 )
 
 // window is how many bytes may be on their way. It is twice what the path carries in its shortest

@@ -1,5 +1,5 @@
 // Package coalesce puts a connection under TLS whose records go to the kernel together. TLS cuts a message into records of 16 KiB,
-// and writes and reads each of them by itself.
+// and writes each of them by itself.
 package coalesce
 
 import (
@@ -7,26 +7,19 @@ import (
 	"sync"
 )
 
-// The sizes of what is written and read at once.
-const (
-	batch     = 64 << 10
-	leastFull = 1 << 10 // bytes of a read that was full, after which there is more to be expected
-)
+// batch is how much is written at once.
+const batch = 128 << 10
 
 // batches are buffers of connections.
 var batches = sync.Pool{New: func() any {
-	b := make([]byte, 0, 2*batch)
+	b := make([]byte, 0, batch+batch/2) // the last record may be beyond it
 	return &b
 }}
 
 // Conn is a connection below TLS. The records of one message go to the kernel together, and so do small messages that are sent
-// in a row; and what has come is fetched from it together. A connection that is idle has no buffers.
+// in a row. A connection that is idle has no buffer.
 type Conn struct {
 	net.Conn
-
-	in   *[]byte // of the goroutine that reads
-	at   int     // within in
-	busy bool    // there is more to be expected
 
 	mu   sync.Mutex // guards the rest
 	held bool
@@ -82,38 +75,6 @@ func (c *Conn) Flush() error {
 	defer c.mu.Unlock()
 	c.held = false
 	return c.write()
-}
-
-// Read reads what has been fetched, or fetches more. There is no buffer while nothing is to be expected: not before as much has come
-// as was asked for.
-func (c *Conn) Read(p []byte) (int, error) {
-	if c.in == nil && !c.busy {
-		n, err := c.Conn.Read(p)
-		c.busy = n == len(p) && n >= leastFull
-		return n, err
-	}
-	if c.in == nil {
-		c.in = batches.Get().(*[]byte)
-		n, err := c.Conn.Read((*c.in)[:cap(*c.in)])
-		c.busy = n == cap(*c.in)
-		*c.in, c.at = (*c.in)[:n], 0
-		if err != nil {
-			c.free()
-			return 0, err
-		}
-	}
-	n := copy(p, (*c.in)[c.at:])
-	if c.at += n; c.at == len(*c.in) {
-		c.free()
-	}
-	return n, nil
-}
-
-// free gives the buffer of reads back.
-func (c *Conn) free() {
-	*c.in = (*c.in)[:0]
-	batches.Put(c.in)
-	c.in = nil
 }
 
 // Listener puts a Conn on each connection of another listener.
