@@ -15,7 +15,7 @@ import (
 // The sizes of what is sent.
 const (
 	chunk       = 64<<10 - 512     // of payload in a frame: with all that is around it four records of TLS
-	largeChunk  = 256<<10 - 512    // to a peer of ours on a fast path, while more waits anyway: a frame costs as much as 64 KiB
+	largeChunk  = 512<<10 - 512    // to a peer of ours on a fast path, while more waits anyway: a frame costs as much as 64 KiB
 	mostPending = 2                // frames whose payload waits for its turn
 	mostExtra   = 1 << 20          // of payload that does not wait for its turn to wait
 	mostUrgent  = 1024             // frames that do not wait, but cannot be sent
