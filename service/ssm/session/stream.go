@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -171,22 +172,36 @@ func sequence(text string) int {
 			}
 		}
 		return 0
-	case ']', 'P', 'X', '^', '_': // a string, which ends with ESC \, or with BEL in terminals
-		for n := 2; n < len(text); n++ {
-			switch {
-			case text[n] == bell:
-				return n + 1
-			case text[n] == esc && strings.HasPrefix(text[n+1:], `\`):
-				return n + 2
-			}
+	case ']':
+		if text[2:] == "" || text[2] < '0' || text[2] > '9' { // Linux's console takes P and R for the end
+			return 0
 		}
-		return 0
+		return control(text)
+	case 'P', 'X', '^', '_':
+		return control(text)
 	}
 	for n := 1; n < len(text); n++ {
 		switch c := text[n]; {
 		case c >= 0x30 && c <= 0x7e:
 			return n + 1
 		case c < 0x20 || c > 0x2f:
+			return 0
+		}
+	}
+	return 0
+}
+
+// control is the length of the control string with which a text begins, or 0 if it is not complete. It ends with ESC \, or, of an operating
+// system command, with BEL in terminals. Another control character cancels it there, and what follows is shown.
+func control(text string) int {
+	const begin = 2
+	for n, c := range text[begin:] {
+		switch end := begin + n + 1; {
+		case c == bell && text[1] == ']':
+			return end
+		case c == esc && strings.HasPrefix(text[end:], `\`):
+			return end + 1
+		case unicode.IsControl(c):
 			return 0
 		}
 	}
