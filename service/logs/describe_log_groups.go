@@ -2,7 +2,6 @@ package logs
 
 import (
 	"context"
-	"regexp"
 	"strings"
 
 	"github.com/vennel/vennel/api"
@@ -58,8 +57,8 @@ func isNamed(in *logs.DescribeLogGroupsInput, name string) bool {
 	if class := api.Or(in.LogGroupClass, logs.LogGroupClassSTANDARD); class != logs.LogGroupClassSTANDARD {
 		return false
 	}
-	if pattern := api.Or(in.LogGroupNamePattern, ""); pattern != "" { // it is found anywhere, in any case. source: model
-		return regexp.MustCompile("(?i)" + regexp.QuoteMeta(pattern)).MatchString(name)
+	if in.LogGroupNamePattern != nil { // which is found anywhere. source: model
+		return strings.Contains(name, *in.LogGroupNamePattern)
 	}
 	return strings.HasPrefix(name, api.Or(in.LogGroupNamePrefix, ""))
 }
