@@ -52,7 +52,7 @@ func (l *Logs) FilterLogEvents(ctx context.Context, in *logs.FilterLogEventsInpu
 		}
 		last = e
 		at := e.Time.UnixMilli()
-		out.Events = append(out.Events, logs.FilteredLogEvent{EventId: &e.ID, LogStreamName: &e.Stream, Message: &e.Message, Timestamp: &at, IngestionTime: &at})
+		out.Events = append(out.Events, logs.FilteredLogEvent{EventId: new(formatCursor(store.Cursor{Time: e.Time, ID: e.ID})), LogStreamName: &e.Stream, Message: &e.Message, Timestamp: &at, IngestionTime: &at})
 	}
 	if len(out.Events) == 0 {
 		return out, l.checkGroup(ctx, q)

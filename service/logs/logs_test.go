@@ -131,6 +131,23 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestEventID tells events apart whose IDs tell them apart only among those of the same time, as clients do that have seen some before.
+func TestEventID(t *testing.T) {
+	ctx, l, one := desk(t)
+	for i := range one.events {
+		one.events[i].ID = fmt.Sprint(i % 2)
+	}
+	out, err := l.FilterLogEvents(ctx, &logsapi.FilterLogEventsInput{LogGroupName: new("g"), LogStreamNames: []string{"a"}})
+	must(t, err)
+	seen := map[string]bool{}
+	for _, e := range out.Events {
+		seen[*e.EventId] = true
+	}
+	if len(seen) != len(one.events) {
+		t.Errorf("%d events have %d ids", len(one.events), len(seen))
+	}
+}
+
 // TestMostBytes has no page of more than a megabyte, but an event that is larger. source: model, "FilterLogEventsRequest"
 func TestMostBytes(t *testing.T) {
 	ctx, l, one := desk(t)
