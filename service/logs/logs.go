@@ -243,13 +243,16 @@ func (l *Logs) streams(ctx context.Context, q Query) ([]Stream, error) {
 func query(call *api.Call, group string, start, end *int64) Query {
 	q := Query{Account: call.Account, Region: call.Region, Group: group}
 	if start != nil {
-		q.From = time.UnixMilli(*start)
+		q.From = time.UnixMilli(min(*start, endOfTime))
 	}
 	if end != nil {
-		q.To = time.UnixMilli(*end)
+		q.To = time.UnixMilli(min(*end, endOfTime))
 	}
 	return q
 }
+
+// endOfTime is later than all events, in milliseconds. A request may say a time that is later than what a store can count to in microseconds.
+const endOfTime = 1 << 48
 
 // The most of a page of events. source: model, "FilterLogEventsRequest", "GetLogEventsRequest"
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -26,8 +27,9 @@ type written struct {
 	groups  []logs.Group
 	streams []logs.Stream
 	events  []logs.Event
-	err     error // after all events
-	open    *int  // how many are being read
+	err     error     // after all events
+	open    *int      // how many are being read
+	to      time.Time // of the last query
 }
 
 // Events implements logs.Source.
@@ -37,6 +39,7 @@ func (w *written) Events(_ context.Context, q logs.Query) iter.Seq2[logs.Event, 
 			return
 		}
 		*w.open++
+		w.to = q.To
 		defer func() { *w.open-- }()
 		list := slices.Clone(w.events)
 		if q.NewestFirst {
@@ -128,6 +131,19 @@ func TestMerge(t *testing.T) {
 	one.err = errors.New("broken")
 	if _, err := l.FilterLogEvents(ctx, &logsapi.FilterLogEventsInput{LogGroupName: new("g")}); !errors.Is(err, one.err) {
 		t.Errorf("a source that breaks: %v", err)
+	}
+}
+
+// TestEndOfTime has callers say the latest time that there is for none. source: model, "Timestamp"
+func TestEndOfTime(t *testing.T) {
+	ctx, l, one := desk(t)
+	end := new(int64(math.MaxInt64))
+	out, err := l.FilterLogEvents(ctx, &logsapi.FilterLogEventsInput{LogGroupName: new("g"), LogStreamNames: []string{"a"}, EndTime: end})
+	must(t, err)
+	stream, err := l.GetLogEvents(ctx, &logsapi.GetLogEventsInput{LogGroupName: new("g"), LogStreamName: "a", EndTime: end})
+	must(t, err)
+	if len(out.Events) != len(one.events) || len(stream.Events) != len(one.events) || one.to.UnixMicro() < begin.UnixMicro() {
+		t.Errorf("%d and %d events, until %d", len(out.Events), len(stream.Events), one.to.UnixMicro())
 	}
 }
 
