@@ -26,8 +26,13 @@ const (
 // MostBody is the length of the longest Record.Body in bytes.
 const MostBody = 1 << 20
 
-// logPage is how many records one query of a Log reads, so that no snapshot is held while they are looked at.
-const logPage = 500
+// How many records one query of a Log reads, so that no snapshot is held while they are looked at: few at first, for many look at few. It is no more
+// than some bytes of bodies, and what is larger than that by itself.
+const (
+	firstPage     = 64
+	logPage       = 500
+	mostPageBytes = 4 << 20
+)
 
 // Record is one entry of a Log. Time and ID identify it: a second record with both the same is not kept. Of Time, microseconds are kept.
 // Body is JSON, at most MostBody long; the other fields are for lookups.
@@ -348,8 +353,8 @@ func parseDay(text string) (day, bool) {
 
 // queryRecords calls look with the records of s in a table, a page at a time. It reports whether look wants more.
 func queryRecords(ctx context.Context, pool *sql.DB, table string, s span, look func(Record) bool) (more bool, err error) {
-	for {
-		page, err := recordPage(ctx, pool, table, s)
+	for most := firstPage; ; most = logPage {
+		page, ended, err := recordPage(ctx, pool, table, s, most)
 		if err != nil {
 			return false, err
 		}
@@ -361,7 +366,7 @@ func queryRecords(ctx context.Context, pool *sql.DB, table string, s span, look 
 				return false, nil
 			}
 		}
-		if len(page) < logPage {
+		if ended {
 			return true, nil
 		}
 		last := page[len(page)-1]
@@ -374,8 +379,8 @@ func queryRecords(ctx context.Context, pool *sql.DB, table string, s span, look 
 	}
 }
 
-// recordPage reads the first records of s in a table.
-func recordPage(ctx context.Context, pool *sql.DB, table string, s span) ([]Record, error) {
+// recordPage reads the first records of s in a table, at most so many. It reports whether they are all.
+func recordPage(ctx context.Context, pool *sql.DB, table string, s span, most int) (page []Record, ended bool, err error) {
 	var args []any
 	arg := func(v any) string {
 		args = append(args, v)
@@ -399,18 +404,20 @@ func recordPage(ctx context.Context, pool *sql.DB, table string, s span) ([]Reco
 	if s.afterID != "" {
 		text.WriteString(` AND (time, id)` + than + `(` + arg(s.after) + `, ` + arg(s.afterID) + `)`)
 	}
-	text.WriteString(order + ` LIMIT ` + strconv.Itoa(logPage))
+	text.WriteString(order + ` LIMIT ` + strconv.Itoa(most))
 	rows, err := pool.QueryContext(ctx, text.String(), args...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close()
-	var page []Record
-	for rows.Next() {
+	for bytes := 0; bytes < mostPageBytes; bytes += len(page[len(page)-1].Body) {
+		if !rows.Next() {
+			return page, len(page) < most, rows.Err()
+		}
 		var r Record
 		var micros int64
 		if err := rows.Scan(&micros, &r.ID, &r.Account, &r.Region, &r.Name, &r.Principal, &r.Resource, &r.Body); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		r.Time = time.UnixMicro(micros).UTC()
 		if r.Body == nil {
@@ -418,5 +425,5 @@ func recordPage(ctx context.Context, pool *sql.DB, table string, s span) ([]Reco
 		}
 		page = append(page, r)
 	}
-	return page, rows.Err()
+	return page, false, rows.Err()
 }

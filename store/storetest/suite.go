@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		{"Closed", closed},
 		{"Log", log},
 		{"LogPages", logPages},
+		{"LogLarge", logLarge},
 		{"LogExpires", logExpires},
 		{"LogRefuses", logRefuses},
 		{"LogCloses", logCloses},

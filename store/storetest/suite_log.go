@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -161,6 +162,34 @@ func logPages(t *testing.T, db *store.DB) {
 	}
 	if n := len(ids(t, l, never, never, store.Filter{Name: "n1", NewestFirst: true})); n != 850 {
 		t.Errorf("%d records of a name, want 850", n)
+	}
+}
+
+// logLarge: large records are read in both orders, and not many at once.
+func logLarge(t *testing.T, db *store.DB) {
+	l := openLog(t, db, "audit")
+	var want []string
+	for i := range 50 {
+		r := store.Record{Time: midnight.Add(time.Duration(i/20-1) * time.Microsecond), ID: fmt.Sprintf("%05d", i), Body: make([]byte, store.MostBody-i%3)}
+		want = append(want, r.ID)
+		add(t, l, r)
+	}
+	never := time.Time{}
+	if diff := cmp.Diff(want, ids(t, l, never, never, store.Filter{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	slices.Reverse(want)
+	if diff := cmp.Diff(want, ids(t, l, never, never, store.Filter{NewestFirst: true})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := l.Query(t.Context(), never, never, store.Filter{}, func(store.Record) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 25<<20 {
+		t.Errorf("to look at one record %d bytes were taken", n)
 	}
 }
 
