@@ -246,6 +246,9 @@ func (c *Data) Stream(kind string, payloadType uint32, payload string) error {
 // From goes on with the numbers of an end that has been dropped, as one that comes back does.
 func (c *Data) From(old *Data) { c.next = old.next }
 
+// Again has the frames of a stream begin with the last one of another, which was not acknowledged.
+func (c *Data) Again(old *Data) { c.next = old.next - 1 }
+
 // State says what has become of the agent's end.
 func (c *Data) State(session, state string) error {
 	text := fmt.Sprintf(`{"SchemaVersion":1,"SessionState":%q,"SessionId":%q}`, state, session)

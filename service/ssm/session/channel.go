@@ -103,7 +103,9 @@ func (s *Sessions) open(ctx context.Context, in *ssmmessages.OpenDataChannelInpu
 	if err != nil {
 		return nil, err
 	}
-	if l := s.attach(&row, begins, time.Now()); l != nil {
+	if l, err := s.attach(ctx, &row, begins, time.Now()); err != nil {
+		return nil, err
+	} else if l != nil {
 		return l.relay, nil
 	}
 	if role == relay.Agent {

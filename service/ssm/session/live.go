@@ -52,10 +52,25 @@ func untouched(row *rows.SsmSession) bool {
 
 // attach gives the live session of a row, in which nothing has been sent before if it begins. It is nil when the session has ended and has
 // nothing more to tell.
-func (s *Sessions) attach(row *rows.SsmSession, begins bool, now time.Time) *live {
+func (s *Sessions) attach(ctx context.Context, row *rows.SsmSession, begins bool, now time.Time) (*live, error) {
+	if l := s.lookup(row.ID); l != nil || !row.Open {
+		return l, nil
+	}
+	recorded := int64(0)
+	if row.Transcript && !begins {
+		var err error
+		if recorded, err = s.recorded(ctx, row); err != nil {
+			return nil, err
+		}
+	}
+	return s.revive(row, begins, recorded, now), nil
+}
+
+// revive makes the live session of a row, if there is none yet. Of what is shown, recorded is written down already.
+func (s *Sessions) revive(row *rows.SsmSession, begins bool, recorded int64, now time.Time) *live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.lives[row.ID]; l != nil || !row.Open {
+	if l := s.lives[row.ID]; l != nil {
 		return l
 	}
 	l := &live{
@@ -65,11 +80,11 @@ func (s *Sessions) attach(row *rows.SsmSession, begins bool, now time.Time) *liv
 	}
 	l.relay = relay.New(row.ID, row.Target, l, relay.Options{Begins: begins, Together: &s.held})
 	if row.Transcript {
-		l.recorder = &recorder{live: l}
+		l.recorder = &recorder{live: l, seen: recorded}
 		if row.LogGroup != "" && row.Streaming {
 			l.recorder.stream = &stream{live: l, group: row.LogGroup, runAs: row.RunAs}
 		}
-		l.relay.Watch(l.recorder.watch)
+		l.relay.Watch(recorded, l.recorder.watch)
 	}
 	if row.Status == terminating {
 		l.relay.Close(row.Output)

@@ -64,7 +64,7 @@ func (s *Sessions) StartSession(ctx context.Context, in *ssm.StartSessionInput) 
 	if err != nil {
 		return nil, err
 	}
-	s.attach(&row, true, time.Now())
+	s.revive(&row, true, 0, time.Now())
 	task, err := p.task(id, call.Principal.ARN())
 	if err == nil {
 		err = s.fleet.Tell(in.Target, "interactive_shell", task)

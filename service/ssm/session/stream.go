@@ -79,7 +79,7 @@ func (s *stream) write(ctx context.Context, now time.Time, last bool) {
 		if err == nil {
 			err = l.sessions.keep(ctx, store.Record{
 				Time: now, ID: eventID(l.id, s.next+1), Account: l.account, Region: l.region, Name: s.group, Principal: nameOf(l.owner), Resource: l.id,
-			}, message)
+			}, piece{Output: message})
 		}
 		if err != nil && ctx.Err() != nil {
 			return
@@ -291,7 +291,7 @@ func (s *Sessions) writeLog(ctx context.Context, row *rows.SsmSession) error {
 		message = bytes.TrimSuffix(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")), []byte("\n"))
 		return s.keep(ctx, store.Record{
 			Time: at, ID: eventID(row.ID, n), Account: row.Account, Region: row.Region, Name: row.LogGroup, Principal: nameOf(row.Owner), Resource: row.ID,
-		}, bytes.ToValidUTF8(message, []byte("\uFFFD")))
+		}, piece{Output: bytes.ToValidUTF8(message, []byte("\uFFFD"))})
 	}
 	var broken error
 	err := s.Transcript(ctx, row.ID, func(output []byte) bool {

@@ -151,6 +151,36 @@ func TestStreamed(t *testing.T) {
 	})
 }
 
+// TestNotTwice writes down once what an agent sends again to a server that was started anew, because its client had not acknowledged it.
+func TestNotTwice(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		w := awstest.New(t)
+		n := w.Node(awstest.NodeConfig{})
+		preferences(w, "Logged", `{"cloudWatchLogGroupName":"/sessions","cloudWatchStreamingEnabled":true}`)
+		p := newPair(t, w, n, &ssm.StartSessionInput{DocumentName: new("Logged")})
+		must(t, p.agent.Stream("output_stream_data", 1, "one\r\n"))
+		must(t, p.agent.Settled())
+		for _, d := range []*awstest.Data{p.agent, p.client} {
+			d.Drop()
+		}
+		n.Drop()
+		w.Stop()
+		time.Sleep(time.Second) // no server starts within the microsecond in which another has written something
+		w.Start()
+		n.Connect()
+		agent, err := n.OpenData(p.id)
+		must(t, err)
+		agent.Again(p.agent)
+		must(t, agent.Stream("output_stream_data", 1, "one\r\n"))
+		must(t, agent.Stream("output_stream_data", 1, "two\r\n"))
+		must(t, agent.Settled())
+		time.Sleep(3 * time.Second)
+		if diff := cmp.Diff([]string{"$ one", "two"}, data(t, w, "/sessions", p.id)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // TestStreamedLong cuts what is long into events that are not, and loses nothing. source: agent (the size)
 func TestStreamedLong(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

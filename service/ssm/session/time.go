@@ -85,7 +85,12 @@ func (s *Sessions) restore(ctx context.Context) error {
 		}
 		now := time.Now()
 		for i := range page {
-			s.attach(&page[i], untouched(&page[i]), now)
+			if _, err := s.attach(ctx, &page[i], untouched(&page[i]), now); err != nil {
+				if ctx.Err() == nil {
+					s.log.Error("the transcript of an open session not read", "session", page[i].ID, "error", err)
+				}
+				return err
+			}
 			after = page[i].ID
 		}
 		if len(page) < mostRows {

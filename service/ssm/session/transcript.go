@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/vennel/vennel/service/ssm/session/internal/rows"
 	"github.com/vennel/vennel/store"
 )
 
@@ -24,23 +25,28 @@ type recorder struct {
 	mu     sync.Mutex
 	stream *stream // nil if what is shown is not streamed to a log group; guarded by mu
 	held   []byte  // guarded by mu
+	seen   int64   // the sequence number behind the last frame of which all is held or written; guarded by mu
 	next   int64   // the number of the next piece; guarded by mu
 	last   bool    // nobody will flush it again, so nothing more is held; guarded by mu
 }
 
 // piece is a part of a transcript, or the text of an event of a log group, as it is kept. An event has the name of its group.
 type piece struct {
-	Output []byte `json:"output"` // base64: what a terminal shows need not be text
+	Output []byte `json:"output"`         // base64: what a terminal shows need not be text
+	Next   int64  `json:"next,omitempty"` // the sequence number behind the last frame of which all is in it, or before it; not of an event
 }
 
 // watch is relay's.
-func (r *recorder) watch(output []byte) {
+func (r *recorder) watch(next int64, output []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(output) > 0 {
 		n := min(len(output), mostHeld-len(r.held))
 		r.held = append(r.held, output[:n]...)
-		if output = output[n:]; len(r.held) == mostHeld || r.last {
+		if output = output[n:]; len(output) == 0 {
+			r.seen = next
+		}
+		if len(r.held) == mostHeld || r.last {
 			r.write(context.Background()) //nolint:forbidigo // what is shown belongs to no request
 		}
 	}
@@ -90,7 +96,7 @@ func (r *recorder) write(ctx context.Context) {
 	if len(r.held) > 0 {
 		err := l.sessions.keep(ctx, store.Record{
 			Time: now, ID: fmt.Sprintf("%s %012d", l.id, r.next+1), Account: l.account, Region: l.region, Principal: nameOf(l.owner), Resource: l.id,
-		}, r.held)
+		}, piece{r.held, r.seen})
 		if err != nil && ctx.Err() != nil {
 			return
 		}
@@ -107,11 +113,30 @@ func (r *recorder) write(ctx context.Context) {
 func nameOf(owner string) string { return owner[strings.LastIndexByte(owner, '/')+1:] }
 
 // keep writes down a piece of a transcript, or the text of an event.
-func (s *Sessions) keep(ctx context.Context, r store.Record, text []byte) (err error) {
-	if r.Body, err = json.Marshal(piece{text}); err != nil {
+func (s *Sessions) keep(ctx context.Context, r store.Record, p piece) (err error) {
+	if r.Body, err = json.Marshal(p); err != nil {
 		return err
 	}
 	return s.transcripts.Append(ctx, r)
+}
+
+// recorded is the sequence number behind the frames that the transcript of a session has. A server that was started anew is sent those of them
+// again that the client had not acknowledged.
+func (s *Sessions) recorded(ctx context.Context, row *rows.SsmSession) (next int64, err error) {
+	var broken error
+	err = s.transcripts.Query(ctx, time.UnixMilli(row.Started), time.Time{}, store.Filter{Resource: row.ID, NewestFirst: true}, func(r store.Record) bool {
+		if r.Name != "" { // an event
+			return true
+		}
+		var p piece
+		broken = json.Unmarshal(r.Body, &p)
+		next = p.Next
+		return false
+	})
+	if err == nil {
+		err = broken
+	}
+	return next, err
 }
 
 // Transcript calls look with what a session has shown, in order, until look returns false. Sessions have a transcript when their

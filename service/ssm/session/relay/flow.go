@@ -106,7 +106,7 @@ func size(m *api.Message) int {
 
 // begin has the flow begin with a frame.
 func (f *flow) begin(sequence int64) {
-	f.known, f.start, f.base, f.end, f.next, f.watched = true, sequence, sequence, sequence, sequence, sequence
+	f.known, f.start, f.base, f.end, f.next, f.watched = true, sequence, sequence, sequence, sequence, max(f.watched, sequence)
 }
 
 // take considers a frame of the sender, and keeps one that is new.
@@ -310,10 +310,10 @@ func (f *flow) sent(s *slot, stream uint32) (*api.Message, bool) {
 	return s.m, s.again
 }
 
-// watch begins to give frames to watch, with the next one that comes.
-func (f *flow) watch() {
+// watch begins to give frames to watch, with the next one that comes, but not with one before a sequence number.
+func (f *flow) watch(from int64) {
 	f.watching = true
-	for f.watched = max(f.watched, f.base); f.watched < f.end && (f.at(f.watched).m != nil || f.at(f.watched).acked); f.watched++ {
+	for f.watched = max(f.watched, f.base, from); f.watched < f.end && (f.at(f.watched).m != nil || f.at(f.watched).acked); f.watched++ {
 	}
 }
 

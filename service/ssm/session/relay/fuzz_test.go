@@ -32,7 +32,7 @@ func FuzzRelay(f *testing.F) {
 // fuzz does what a text says, two bytes at a time.
 func fuzz(t *testing.T, text []byte) {
 	r := relay.New("s", "t", new(news), relay.Options{Begins: len(text)%2 == 0, Window: 4 << 10})
-	r.Watch(func([]byte) {})
+	r.Watch(0, func(int64, []byte) {})
 	var sockets [2]*socket
 	var served sync.WaitGroup
 	said := map[uuid.UUID]*api.Message{}

@@ -103,11 +103,17 @@ type Relay struct {
 	events  []func()
 	telling chan struct{} // closed when all events are told; nil when there are none
 
-	watch     func([]byte)
-	heard     [][]byte // for watch
+	watch     func(int64, []byte)
+	heard     []heard // for watch
 	encrypted bool
 
 	hearing sync.Mutex // held while watch is called; taken before mu
+}
+
+// heard is output for watch.
+type heard struct {
+	next   int64 // the sequence number behind it
+	output []byte
 }
 
 // New makes the relay of a session with a target.
@@ -517,13 +523,13 @@ func (r *Relay) Tick(now time.Time) {
 	r.changed(now)
 }
 
-// Watch has a function called with the output of an unencrypted session, in its order, from now on. The bytes are
-// not its own, and the agent waits until it returns.
-func (r *Relay) Watch(f func(output []byte)) {
+// Watch has a function called with the output of an unencrypted session, in its order, from a sequence number on, and with the sequence number
+// behind it. It hears of output that comes from now on. The bytes are not its own, and the agent waits until it returns.
+func (r *Relay) Watch(from int64, f func(next int64, output []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.watch = f // of output that comes from now on, so there is none yet that hear could give to it
-	r.flows[Client].watch()
+	r.watch = f // there is nothing yet that hear could give to it
+	r.flows[Client].watch(from)
 }
 
 // listenIn collects output for watch. The relay's lock is held.
@@ -531,7 +537,7 @@ func (r *Relay) listenIn() {
 	f := &r.flows[Client]
 	for m := f.hear(); m != nil; m = f.hear() {
 		if (m.PayloadType == output || m.PayloadType == standardError) && !r.encrypted {
-			r.heard = append(r.heard, m.Payload)
+			r.heard = append(r.heard, heard{m.Sequence + 1, m.Payload})
 		}
 	}
 }
@@ -541,10 +547,10 @@ func (r *Relay) hear() {
 	r.hearing.Lock()
 	defer r.hearing.Unlock()
 	r.mu.Lock()
-	heard := r.heard
+	list := r.heard
 	r.heard = nil
 	r.mu.Unlock()
-	for _, b := range heard {
-		r.watch(b)
+	for _, h := range list {
+		r.watch(h.next, h.output)
 	}
 }

@@ -463,7 +463,7 @@ func TestTogether(t *testing.T) {
 			var together atomic.Int64
 			together.Store(others)
 			r := relay.New("s", "t", new(news), relay.Options{Begins: true, Together: &together})
-			r.Watch(func([]byte) {})
+			r.Watch(0, func(int64, []byte) {})
 			client, agent := newSocket(1<<20), newSocket(1<<20)
 			var served sync.WaitGroup
 			served.Go(func() { _ = r.Serve(agent, relay.Agent) })
@@ -905,7 +905,7 @@ func TestWatch(t *testing.T) {
 		client, agent := w.peers[relay.Client], w.peers[relay.Agent]
 		var hearing sync.Mutex
 		var heard strings.Builder
-		w.relay.Watch(func(output []byte) {
+		w.relay.Watch(0, func(_ int64, output []byte) {
 			hearing.Lock()
 			defer hearing.Unlock()
 			heard.Write(output)
@@ -936,12 +936,27 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%d bytes of %d frames are still held", bytes, frames)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // after a restart, from a number on
+		w := newWorld(t, relay.Options{})
+		var heard []string
+		w.relay.Watch(4, func(next int64, output []byte) { heard = append(heard, string(output)+strconv.FormatInt(next, 10)) })
+		w.peers[relay.Agent].start()
+		w.peers[relay.Client].start()
+		for _, text := range []string{"a", "b", "c", "d", "e", "f"} {
+			w.peers[relay.Agent].send(1, text)
+		}
+		w.peers[relay.Agent].settles()
+		synctest.Wait()
+		if !slices.Equal(heard, []string{"e5", "f6"}) {
+			t.Errorf("heard %q", heard)
+		}
+	})
 	for _, request := range []string{
 		`{"RequestedClientActions":[{"ActionType":"SessionType"},{"ActionType":"KMSEncryption","ActionParameters":{"KMSKeyId":"k"}}]}`, "what?",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, relay.Options{})
-			w.relay.Watch(func([]byte) { t.Error("something of an encrypted session was heard") })
+			w.relay.Watch(0, func(int64, []byte) { t.Error("something of an encrypted session was heard") })
 			w.peers[relay.Agent].start()
 			w.peers[relay.Client].start()
 			w.peers[relay.Agent].send(5, request)
