@@ -109,12 +109,15 @@ type logging struct {
 	runAs     string // the user that the preferences name; "" when they name none
 }
 
-// groupName is what a log group can be called. source: model, "LogGroupName" of CloudWatch Logs
-var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+// What a log group can be called. How long is not part of the pattern, which is made in each process of the program. source: model, "LogGroupName" of
+// CloudWatch Logs
+const mostGroupName = 512
+
+var groupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
 
 // groupOf is the log group that preferences name; "" when they name none.
 func groupOf(inputs map[string]any) string {
-	if group := textOf(inputs, "cloudWatchLogGroupName"); groupName.MatchString(group) {
+	if group := textOf(inputs, "cloudWatchLogGroupName"); len(group) <= mostGroupName && groupName.MatchString(group) {
 		return group
 	}
 	return ""

@@ -268,6 +268,8 @@ func TestLogGroup(t *testing.T) {
 			"Encrypted": {`{"cloudWatchLogGroupName":"/g","cloudWatchEncryptionEnabled":true}`, false, "/g"},
 			"Key":       {`{"cloudWatchLogGroupName":"/g","kmsKeyId":"alias/k"}`, false, ""},
 			"NoName":    {`{"cloudWatchLogGroupName":"a b"}`, false, "a b"},
+			"Long":      {`{"cloudWatchLogGroupName":"` + strings.Repeat("g", 512) + `"}`, true, ""},
+			"TooLong":   {`{"cloudWatchLogGroupName":"` + strings.Repeat("g", 513) + `"}`, false, strings.Repeat("g", 513)},
 			"Bucket":    {`{"s3BucketName":"b","cloudWatchLogGroupName":""}`, false, ""},
 		} {
 			preferences(w, name, c.inputs)
