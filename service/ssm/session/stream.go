@@ -281,13 +281,20 @@ func (s *Sessions) complete(ctx context.Context, row *rows.SsmSession) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error { return rows.New(tx).SetLogged(ctx, set) })
 }
 
+// mostUnwritten is how many events of a log may wait to be written: a transcript is read faster.
+const mostUnwritten = 32
+
 // writeLog writes the events of a session that was not streamed: what was shown, as it came, but for the ends of lines. If it is
 // interrupted, the same are written the next time, which the store takes for one. source: agent
 func (s *Sessions) writeLog(ctx context.Context, row *rows.SsmSession) error {
 	var text []byte
 	n, at := int64(0), time.UnixMilli(row.Ended).Add(logWait)
 	write := func(message []byte) error {
-		n++
+		if n++; n%mostUnwritten == 0 {
+			if err := s.transcripts.Flush(ctx); err != nil {
+				return err
+			}
+		}
 		message = bytes.TrimSuffix(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")), []byte("\n"))
 		return s.keep(ctx, store.Record{
 			Time: at, ID: eventID(row.ID, n), Account: row.Account, Region: row.Region, Name: row.LogGroup, Principal: nameOf(row.Owner), Resource: row.ID,
