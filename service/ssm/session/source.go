@@ -15,6 +15,9 @@ import (
 
 var _ logs.Source = (*Sessions)(nil)
 
+// flushWait is how long a reader waits for what came before to be written.
+const flushWait = 5 * time.Second
+
 // Events gives what sessions have shown as events of log groups. A session is a stream with its id for a name. source: agent
 func (s *Sessions) Events(ctx context.Context, q logs.Query) iter.Seq2[logs.Event, error] {
 	return func(yield func(logs.Event, error) bool) {
@@ -26,7 +29,9 @@ func (s *Sessions) Events(ctx context.Context, q logs.Query) iter.Seq2[logs.Even
 
 // events calls look with events until it returns false.
 func (s *Sessions) events(ctx context.Context, q logs.Query, look func(logs.Event) bool) error {
-	if err := s.transcripts.Flush(ctx); err != nil {
+	wait, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	if err := s.transcripts.Flush(wait); err != nil {
 		return err
 	}
 	var broken error

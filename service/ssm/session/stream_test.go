@@ -1,8 +1,11 @@
 package session_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +16,10 @@ import (
 	"github.com/vennel/vennel/api/logs"
 	"github.com/vennel/vennel/api/ssm"
 	"github.com/vennel/vennel/internal/awstest"
+	logsource "github.com/vennel/vennel/service/logs"
 	"github.com/vennel/vennel/service/ssm/session"
+	"github.com/vennel/vennel/store"
+	"github.com/vennel/vennel/store/storetest"
 )
 
 // TestShown leaves out what steers a terminal, and nothing that could be text. source: agent; guess (what is not complete)
@@ -147,6 +153,30 @@ func TestStreamed(t *testing.T) {
 		out := awstest.Call[logs.DescribeLogStreamsOutput](w, "logs", "DescribeLogStreams", &logs.DescribeLogStreamsInput{LogGroupName: new("/sessions")})
 		if len(out.LogStreams) != 1 || *out.LogStreams[0].LogStreamName != p.id || *out.LogStreams[0].LastEventTimestamp <= *out.LogStreams[0].FirstEventTimestamp {
 			t.Errorf("%+v", out.LogStreams)
+		}
+	})
+}
+
+// TestUnwritable has no reader wait for good for transcripts that cannot be written: there are other sources of log groups.
+func TestUnwritable(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		address := storetest.SQLite(t)
+		db := storetest.Open(t, address, store.Options{})
+		log, err := store.OpenLog(t.Context(), db, "transcript", nil)
+		must(t, err)
+		s := session.New(session.Config{DB: db, Transcripts: log})
+		_, path, _ := strings.Cut(address, ":")
+		must(t, os.RemoveAll(filepath.Join(filepath.Dir(path), "transcript")))
+		must(t, log.Append(t.Context(), store.Record{Time: time.Now(), ID: "1"}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, err = range s.Events(ctx, logsource.Query{Group: "/sessions"}) {
+		}
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("%v, %v", err, ctx.Err())
+		}
+		if err := log.Close(); err == nil {
+			t.Error("the transcript could be written")
 		}
 	})
 }
