@@ -13,7 +13,7 @@ const (
 	mostRetry   = 5 * time.Second
 	renewLeast  = 10 * time.Second     // after which the least round trip is measured anew
 	rateRounds  = 8                    // round trips of which the fastest counts
-	work        = 8 * time.Millisecond // that the ends and the relay may have before them, where the path is short
+	work        = 3 * time.Millisecond // that the ends and the relay may have before them, where the path is short
 	fastPath    = 64 << 20             // bytes in a second with which a large frame is sent in as many milliseconds as a keystroke may wait
 )
 
