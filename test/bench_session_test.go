@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -98,10 +99,70 @@ func (b *bench) ports(t *testing.T, o *operator, d *sshd, delay time.Duration) {
 			r.target, r.met = "<= 1.2x", p50.ours <= 1.2*p50.theirs
 		}
 		b.add(t, r)
+		if !load && delay == 0 {
+			floor := middle(echo(t, copiers(t, o.quay.port, 3), count), 0.5)
+			b.add(t, row{
+				what: "echo through three processes that only copy: p50", ours: fmt.Sprintf("%.2f ms", floor), neighbours: fmt.Sprintf("ssh %.2f ms", p50.theirs),
+				ratio: fmt.Sprintf("%.2fx", floor/p50.theirs),
+			})
+		}
 		b.add(t, row{
 			what: fmt.Sprintf("forwarded echo, %s, %v round trip: p99", what, delay), ours: fmt.Sprintf("%.2f ms", p99.ours), neighbours: fmt.Sprintf("ssh %.2f ms", p99.theirs),
 			ratio: fmt.Sprintf("%.2fx", p99.ours/p99.theirs),
 		})
+	}
+}
+
+// copiers gives a way to a port through processes that copy bytes and do nothing else: what any client, server and agent cost at the least.
+func copiers(t *testing.T, port, many int) string {
+	local := fmt.Sprintf("127.0.0.1:%d", port)
+	for range many {
+		c := exec.Command(os.Args[0], "-test.run=^TestCopier$")
+		c.Env = append(os.Environ(), "VENNEL_TEST_PROGRAM="+program, "VENNEL_TEST_COPY_TO="+local)
+		out, err := c.StdoutPipe()
+		if err == nil {
+			err = c.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = c.Process.Kill() // it has no other end
+			_ = c.Wait()
+		})
+		if _, err := fmt.Fscanln(out, &local); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return local
+}
+
+// TestCopier is the process of copiers.
+func TestCopier(t *testing.T) {
+	to := os.Getenv("VENNEL_TEST_COPY_TO")
+	if to == "" {
+		t.Skip("it is a part of the benchmark of sessions")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(l.Addr())
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := net.Dial("tcp", to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		carry := func(to, from net.Conn) {
+			_, _ = io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from}) // no short cut within the kernel
+			_ = to.Close()
+		}
+		go carry(there, from)
+		go carry(from, there)
 	}
 }
 
