@@ -7,8 +7,11 @@ import (
 	"sync"
 )
 
-// batch is how much is written at once.
-const batch = 128 << 10
+// How much is written at once, and up to where a connection makes do with a small buffer.
+const (
+	batch = 128 << 10
+	small = 2 << 10
+)
 
 // batches are buffers of connections.
 var batches = sync.Pool{New: func() any {
@@ -23,8 +26,9 @@ type Conn struct {
 
 	mu   sync.Mutex // guards the rest
 	held bool
-	out  *[]byte
-	err  error // of a write; a part of a record may be gone
+	few  []byte  // what was kept, while it is little
+	out  *[]byte // when it is not
+	err  error   // of a write; a part of a record may be gone
 }
 
 // New puts a Conn on a connection.
@@ -47,8 +51,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if !c.held {
 		return c.Conn.Write(p)
 	}
+	if c.out == nil && len(c.few)+len(p) <= small {
+		c.few = append(c.few, p...)
+		return len(p), nil
+	}
 	if c.out == nil {
 		c.out = batches.Get().(*[]byte)
+		*c.out = append(*c.out, c.few...)
+		c.few = nil
 	}
 	*c.out = append(*c.out, p...)
 	if len(*c.out) < batch {
@@ -59,6 +69,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // write writes what was kept. The caller has the lock.
 func (c *Conn) write() error {
+	if len(c.few) > 0 {
+		_, c.err = c.Conn.Write(c.few)
+		c.few = nil
+	}
 	if c.out == nil {
 		return c.err
 	}
