@@ -203,6 +203,7 @@ func (c *Channel) appendAll(done <-chan struct{}, kind uint32, before *frame, pa
 		if size <= smallFrame && len(o.pending) > 0 && len(o.urgent) == 0 && !before.waits() && o.bytes < 2*o.window.size {
 			f := c.whole(kind, parts...)
 			o.urgent = append(o.urgent, f)
+			o.window.shared = time.Now().Add(sharing)
 			c.mu.Unlock()
 			notify(c.wake)
 			return f, nil

@@ -13,14 +13,16 @@ const (
 	mostRetry   = 5 * time.Second
 	renewLeast  = 10 * time.Second     // after which the least round trip is measured anew
 	rateRounds  = 8                    // round trips of which the fastest counts
-	work        = 3 * time.Millisecond // that the ends and the relay may have before them, where the path is short
+	work        = 8 * time.Millisecond // that the ends and the relay may have before them, where the path is short
+	sharedWork  = 2 * time.Millisecond // the same while somebody waits for little
+	sharing     = time.Second          // for how long that is to be expected after it has happened
 	fastPath    = 64 << 20             // bytes in a second with which a large frame is sent in as many milliseconds as a keystroke may wait
 )
 
 // window is how many bytes may be on their way. It is twice what the path carries in its shortest
 // round trip: that fills the path, and what waits in it waits one round trip at most, so that a
 // keystroke is not far behind a download. Where the path is short that would be little, and each end would wait for
-// the other: then it is what the path carries in a few milliseconds. The rate is measured, so the window grows twofold in each
+// the other: then it is what the path carries in a few milliseconds, and in fewer of them when there are keystrokes. The rate is measured, so the window grows twofold in each
 // round trip as long as the path keeps up, and shrinks when it does not.
 type window struct {
 	least, most int
@@ -30,6 +32,7 @@ type window struct {
 	shortest     time.Duration
 	since        time.Time // when shortest was last seen
 	probing      bool      // this round trip is only to measure shortest
+	shared       time.Time // until when little is to be expected beside much
 
 	begun   time.Time // of the current round trip
 	until   int64     // the sequence number whose acknowledgement ends it
@@ -95,7 +98,11 @@ func (w *window) adjust(now time.Time) {
 	if !w.limited || w.shortest == 0 {
 		return
 	}
-	target := int(w.rate() * max(2*w.shortest, work).Seconds())
+	ahead := work
+	if now.Before(w.shared) {
+		ahead = sharedWork
+	}
+	target := int(w.rate() * max(2*w.shortest, ahead).Seconds())
 	w.size = min(max(target, w.size/2, w.least), 2*w.size, w.most)
 	w.probing = now.Sub(w.since) > renewLeast
 }
