@@ -223,8 +223,10 @@ func (f *Fleet) serve(ctx context.Context, node string) {
 		return
 	}
 	messages, err := f.waiting(ctx, node, going)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // else the server stops, and reads it when it begins again
 		f.log.Error("mail not read", "node", node, "error", err)
+	}
+	if err != nil {
 		return
 	}
 	for _, m := range messages {
