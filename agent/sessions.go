@@ -308,6 +308,8 @@ func (s *sessions) report(ctx context.Context, h *held, result session.Result) {
 
 // forget forgets a session of which nothing is left to tell.
 func (s *sessions) forget(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // who sees that its folder is gone finds room for another
 	if goodSessionID(h.id) {
 		err := disk.Write(s.node.path(seenFolder, h.id), nil) // so that it is not begun a second time
 		if err == nil {
@@ -317,8 +319,6 @@ func (s *sessions) forget(h *held) {
 			s.log.Error("a session cannot be forgotten", "session", h.id, "error", err)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.held, h.id)
 }
 

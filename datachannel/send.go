@@ -42,7 +42,7 @@ type outgoing struct {
 	acks    []ack
 	due     bool          // they do not wait for a frame that goes the same way
 	hurry   *time.Timer   // makes them due; running while they wait
-	writing bool          // the writer is within a Send
+	writing bool          // the writer has something that it has not handed to the connection
 	backoff time.Duration // of the first unacknowledged frame; zero if it has been sent once
 	burst   int           // frames that the last timeout has sent again
 	slid    bool          // something was acknowledged since the last timeout
@@ -442,13 +442,18 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 	timer := time.NewTimer(time.Hour) // for what is not acknowledged
 	timer.Stop()
 	defer timer.Stop()
+	defer func() {
+		c.mu.Lock()
+		c.out.writing = false
+		c.mu.Unlock()
+	}()
 	armed, unflushed := false, false
 	var m Message
 	for {
 		c.mu.Lock()
 		f, a, isAck, state := c.nextOut(unflushed)
 		unflushed = f != nil || isAck || state != ""
-		c.out.writing = unflushed
+		c.out.writing = c.out.writing || unflushed // until it is flushed
 		wait := time.Duration(0)
 		if !armed && len(c.out.unacked) > 0 {
 			wait = c.retryIn(time.Now())
@@ -484,6 +489,9 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 			if err = flush(); err != nil {
 				break
 			}
+			c.mu.Lock()
+			c.out.writing = false
+			c.mu.Unlock()
 			notify(c.flushed)
 			select {
 			case <-c.wake:
