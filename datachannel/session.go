@@ -542,7 +542,8 @@ func (s *Session) over() (exit Exit, over bool) {
 	return exit, true
 }
 
-// Close ends the session. An AWS agent notices that only of a port; its shell is to be ended by TerminateSession.
+// Close ends the session. An AWS agent notices that only of a port; its shell is to be ended by TerminateSession. An agent of ours that has told
+// its exit code is given a moment to hear that it was heard: otherwise it would wait for a client that does not come back.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	was := s.closing
@@ -551,7 +552,14 @@ func (s *Session) Close() error {
 	if was {
 		return nil
 	}
-	if _, over := s.over(); !over && s.channel.SendUrgent(PayloadFlag, flag(flagTerminate)) == nil {
+	if _, over := s.over(); over {
+		t := time.NewTimer(goodbye)
+		defer t.Stop()
+		select {
+		case <-s.channel.Done(): // it is told so once the agent has heard
+		case <-t.C:
+		}
+	} else if s.channel.SendUrgent(PayloadFlag, flag(flagTerminate)) == nil {
 		s.channel.written(goodbye)
 	}
 	return s.abandon()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,50 @@ func TestClientEnds(t *testing.T) {
 			t.Error(err)
 		}
 		<-a.Ended()
+	})
+}
+
+// TestLastAcknowledgement leaves an agent that has told its exit code only when it has heard that it was heard.
+func TestLastAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &relay{t: t}
+		s, a := pair(t, r, ClientOptions{}, AgentOptions{Kind: NonInteractiveCommands})
+		if _, err := a.Write([]byte("x")); err != nil { // so that the agent knows how long an answer takes
+			t.Error(err)
+		}
+		if _, err := s.Read(make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+		if err := a.channel.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		lost := 0
+		r.with(func(m *Message) fault {
+			drop := m.Type == typeAck && lost < 1
+			if drop {
+				lost++
+			}
+			return fault{drop: drop}
+		})
+		var all sync.WaitGroup
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := errors.Join(a.Exit(3), a.Finish(ctx)); err != nil {
+				t.Error(err)
+			}
+			r.close("") // as the service does when it is told that the session terminates
+		})
+		if exit, err := s.Wait(t.Context()); err != nil || exit != (Exit{Code: 3, Known: true}) {
+			t.Errorf("%+v, %v", exit, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+		if lost != 1 {
+			t.Errorf("%d acknowledgements were lost", lost)
+		}
 	})
 }
 
