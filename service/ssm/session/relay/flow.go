@@ -281,9 +281,9 @@ func (f *flow) limit(now time.Time) int64 {
 	return f.base + mostAhead
 }
 
-// send gives the next frame for the receiver's stream, or nil: none waits, or enough is on its way.
-// It is marked as sent. again says that it was sent before.
-func (f *flow) send(stream uint32, now time.Time) (m *api.Message, again bool) {
+// send gives the next frame for the receiver's stream, or nil: none waits, or enough is on its way, or one before it has not come and they are
+// to be sent in their order. It is marked as sent. again says that it was sent before.
+func (f *flow) send(stream uint32, now time.Time, ordered bool) (m *api.Message, again bool) {
 	if f.frames == 0 {
 		return nil, false
 	}
@@ -293,8 +293,12 @@ func (f *flow) send(stream uint32, now time.Time) (m *api.Message, again bool) {
 		}
 	}
 	for limit := min(f.end, f.limit(now)); f.next < limit; f.next++ {
-		if s := f.at(f.next); s.waits() && s.stream != stream {
+		s := f.at(f.next)
+		if s.waits() && s.stream != stream {
 			return f.sent(s, stream)
+		}
+		if ordered && s.m == nil && !s.acked {
+			break
 		}
 	}
 	return nil, false

@@ -519,7 +519,11 @@ func (p *peer) take(s *socket, m *api.Message) {
 	case n == p.expected:
 		for ; m != nil; m = p.early[p.expected] {
 			delete(p.early, p.expected)
-			p.got, p.kinds, p.expected = append(p.got, m.Payload...), append(p.kinds, m.PayloadType), p.expected+1
+			p.expected++
+			if p.unready && m.Sequence > n { // it has acknowledged it, and forgets it
+				continue
+			}
+			p.got, p.kinds = append(p.got, m.Payload...), append(p.kinds, m.PayloadType)
 		}
 	case n > p.expected:
 		if acked = len(p.early) < 10_000; acked {

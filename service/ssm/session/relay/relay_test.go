@@ -164,6 +164,34 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestOvertaken gives a plugin that may not be ready nothing before its turn: it would acknowledge that, and forget it when the end of the handshake
+// comes. source: agent
+func TestOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, relay.Options{Begins: true})
+		client, agent := w.peers[relay.Client], w.peers[relay.Agent]
+		client.unready = true
+		client.start()
+		agent.start()
+		synctest.Wait()
+		agent.send(5, "request ")
+		synctest.Wait()
+		client.send(6, "{}")
+		client.settles()
+		agent.tampered = func(m *api.Message) int { return min(1, int(m.PayloadType)%7) } // a connection that breaks loses the end of the handshake
+		agent.send(7, "complete ")
+		agent.send(1, "one ")
+		agent.send(1, "two")
+		client.gets("request complete ")
+		time.Sleep(50 * time.Millisecond) // it gets ready
+		client.mu.Lock()
+		client.unready = false
+		client.mu.Unlock()
+		client.gets("request complete one two")
+		agent.settles()
+	})
+}
+
 // TestSilentCopies has a plugin that was given frames by a server that is no more, which it does not say: the agent
 // must not wait for their acknowledgements for ever, or nothing that is lost later can be saved.
 func TestSilentCopies(t *testing.T) {

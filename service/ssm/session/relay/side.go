@@ -145,7 +145,9 @@ func (r *Relay) next(role Role) (job, bool) {
 			return job{m: slot.m}, true
 		}
 	}
-	m, again := f.send(s.number, time.Now())
+	// A plugin that is not ready acknowledges what comes before its turn, and forgets it when its turn comes; but no more than the window waits
+	// for that. source: agent
+	m, again := f.send(s.number, time.Now(), role == Client && r.silent && !r.ready && !f.full)
 	if again {
 		s.doubts = append(s.doubts, m.Sequence)
 	}
