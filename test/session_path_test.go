@@ -22,8 +22,9 @@ const (
 type path struct {
 	net.Listener
 	to    string
-	delay atomic.Int64 // nanoseconds, each way
-	shut  atomic.Bool  // new connections are refused
+	over  atomic.Pointer[string] // where new connections go instead
+	delay atomic.Int64           // nanoseconds, each way
+	shut  atomic.Bool            // new connections are refused
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // of both sides, and whether it is that of who opened it; guarded by mu
@@ -68,7 +69,11 @@ func (p *path) accept() {
 
 // carry carries one connection until either side ends it.
 func (p *path) carry(near net.Conn) {
-	far, err := net.Dial("tcp", p.to)
+	to := p.to
+	if over := p.over.Load(); over != nil {
+		to = *over
+	}
+	far, err := net.Dial("tcp", to)
 	if err != nil {
 		reset(near)
 		return

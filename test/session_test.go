@@ -163,19 +163,23 @@ func testInteractive(t *testing.T, o *operator) {
 	o.quiet()
 }
 
-// testCommand runs commands without a terminal.
-func testCommand(t *testing.T, o *operator) {
+// runs runs a command without a terminal and without input.
+func (o *operator) runs(t *testing.T, command string) (out, complaint []byte, status int) {
+	t.Helper()
+	if o.kind == oursKind {
+		return piped(t, o.command(command), nil, sessionPatience)
+	}
 	open, end, err := os.Pipe() // the plugin ends with its input
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = open.Close(), end.Close() }() // nothing was written
-	c := o.command("echo out; echo err >&2; exit 3")
-	var in io.Reader = open
-	if o.kind == oursKind {
-		in = nil
-	}
-	out, complaint, status := piped(t, c, in, sessionPatience)
+	return piped(t, o.command(command), open, sessionPatience)
+}
+
+// testCommand runs commands without a terminal.
+func testCommand(t *testing.T, o *operator) {
+	out, complaint, status := o.runs(t, "echo out; echo err >&2; exit 3")
 	if o.kind == officialKind {
 		if !bytes.Contains(out, []byte("out")) || !bytes.Contains(out, []byte("err")) || !bytes.Contains(out, []byte("EXIT_CODE: 3")) {
 			t.Errorf("%q %q", out, complaint)
@@ -372,6 +376,8 @@ func TestSessionFaults(t *testing.T) {
 		{"Restart", testRestart},
 		{"KillClient", testKillClient},
 		{"KillAgent", testKillAgent},
+		{"FramesClient", func(t *testing.T, o *operator) { testFrames(t, o, o.near) }},
+		{"FramesAgent", func(t *testing.T, o *operator) { testFrames(t, o, o.far) }},
 	})
 }
 
