@@ -94,10 +94,10 @@ func events(w *awstest.World, group, stream string) (list []string) {
 	return list
 }
 
-// data are the lines in the events of a stream.
-func data(t *testing.T, w *awstest.World, group, stream string) (lines []string) {
+// data are the lines in the events of a stream of /sessions.
+func data(t *testing.T, w *awstest.World, stream string) (lines []string) {
 	t.Helper()
-	for _, message := range events(w, group, stream) {
+	for _, message := range events(w, "/sessions", stream) {
 		var e struct{ SessionData []string }
 		must(t, json.Unmarshal([]byte(message), &e))
 		lines = append(lines, e.SessionData...)
@@ -147,7 +147,7 @@ func TestStreamed(t *testing.T) {
 		n.Drop()
 		w.Stop() // in which the last line, which is not complete, is written
 		w.Start()
-		if diff := cmp.Diff([]string{"$ ls -l", "file", "$ "}, data(t, w, "/sessions", p.id)); diff != "" {
+		if diff := cmp.Diff([]string{"$ ls -l", "file", "$ "}, data(t, w, p.id)); diff != "" {
 			t.Error(diff)
 		}
 		out := awstest.Call[logs.DescribeLogStreamsOutput](w, "logs", "DescribeLogStreams", &logs.DescribeLogStreamsInput{LogGroupName: new("/sessions")})
@@ -205,7 +205,7 @@ func TestNotTwice(t *testing.T) {
 		must(t, agent.Stream("output_stream_data", 1, "two\r\n"))
 		must(t, agent.Settled())
 		time.Sleep(3 * time.Second)
-		if diff := cmp.Diff([]string{"$ one", "two"}, data(t, w, "/sessions", p.id)); diff != "" {
+		if diff := cmp.Diff([]string{"$ one", "two"}, data(t, w, p.id)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -230,7 +230,7 @@ func TestStreamedLong(t *testing.T) {
 		must(t, p.agent.Settled())
 		must(t, n.Complete(p.id, "Success", ""))
 		time.Sleep(20 * time.Second)
-		if got := strings.Join(data(t, w, "/sessions", p.id), ""); got != want {
+		if got := strings.Join(data(t, w, p.id), ""); got != want {
 			t.Errorf("%d bytes, want %d", len(got), len(want))
 		}
 		for _, e := range events(w, "/sessions", p.id) {
@@ -355,7 +355,7 @@ func TestStreamedNow(t *testing.T) {
 			t.Fatal("nothing is shown")
 		}
 	}
-	if diff := cmp.Diff([]string{"$ hello"}, data(t, w, "/sessions", p.id)); diff != "" {
+	if diff := cmp.Diff([]string{"$ hello"}, data(t, w, p.id)); diff != "" {
 		t.Error(diff)
 	}
 	groups := awstest.Call[logs.DescribeLogGroupsOutput](w, "logs", "DescribeLogGroups", &logs.DescribeLogGroupsInput{})
