@@ -230,8 +230,7 @@ func (w *websocketConn) ponged(text string) error {
 // ours says the same.
 func (w *websocketConn) Close() error {
 	_ = w.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(controlTime))
-	_ = w.under.Flush() // what was collected, and the goodbye behind it
-	err := w.under.Close()
+	err := w.under.Close() // after what was collected, and the goodbye behind it
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}

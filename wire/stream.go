@@ -395,7 +395,6 @@ func (s *stream) end(code int, reason string, by time.Time) {
 		reason = strings.ToValidUTF8(reason[:mostReason], "")
 	}
 	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), by)
-	_ = s.Flush() // it may wait behind a message
 	conn := s.conn.NetConn()
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -5,6 +5,7 @@ package coalesce
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // How much is written at once, and up to where a connection makes do with a small buffer.
@@ -89,6 +90,21 @@ func (c *Conn) Flush() error {
 	defer c.mu.Unlock()
 	c.held = false
 	return c.write()
+}
+
+// lastWrite is how long Close may take for what was kept.
+const lastWrite = time.Second
+
+// Close writes what was kept, if that is possible, and closes the connection. It does not wait for a write that is stuck: closing ends that.
+func (c *Conn) Close() error {
+	if c.mu.TryLock() {
+		if len(c.few) > 0 || c.out != nil {
+			_ = c.SetWriteDeadline(time.Now().Add(lastWrite)) // one that is gone fails
+			_ = c.write()                                     // nobody is left to be told
+		}
+		c.mu.Unlock()
+	}
+	return c.Conn.Close()
 }
 
 // Listener puts a Conn on each connection of another listener.

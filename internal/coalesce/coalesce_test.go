@@ -3,6 +3,7 @@ package coalesce
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"testing"
@@ -76,5 +77,43 @@ func TestFailedWrite(t *testing.T) {
 	}
 	if err := c.Flush(); !errors.Is(err, failure) || len(under.written) > 0 {
 		t.Error(err, under.written)
+	}
+}
+
+// TestCloseStuck closes a connection whose peer does not read, and one that has kept something.
+func TestCloseStuck(t *testing.T) {
+	here, there := net.Pipe()
+	c := New(here)
+	c.Hold()
+	stuck := make(chan error, 1)
+	go func() {
+		_, err := c.Write(make([]byte, batch)) // which the pipe does not take
+		stuck <- err
+	}()
+	if _, err := there.Read(make([]byte, 1)); err != nil { // the write has begun, and holds the lock
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-stuck; !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
+	}
+	here, there = net.Pipe()
+	c = New(here)
+	c.Hold()
+	if _, err := c.Write([]byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(there) // to its end
+		got <- string(b)
+	}()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if text := <-got; text != "kept" {
+		t.Errorf("%q came", text)
 	}
 }
