@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"reflect"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/vennel/vennel/api"
+	"github.com/vennel/vennel/internal/bubble"
 	"github.com/vennel/vennel/service/ssm/session/relay"
 )
 
@@ -615,7 +615,7 @@ func TestHeldUp(t *testing.T) {
 func TestIdle(t *testing.T) {
 	const sessions = 100
 	synctest.Test(t, func(t *testing.T) {
-		before := runtime.NumGoroutine()
+		before := bubble.Goroutines()
 		var served sync.WaitGroup
 		var sockets []*socket
 		for range sessions {
@@ -631,7 +631,7 @@ func TestIdle(t *testing.T) {
 			r.Tick(time.Now().Add(time.Minute))
 		}
 		synctest.Wait()
-		if grown := runtime.NumGoroutine() - before; grown > 2*sessions+10 || grown < 2*sessions-10 { // the runtime has some of its own
+		if grown := bubble.Goroutines() - before; grown != 2*sessions {
 			t.Errorf("%d sessions have %d goroutines", sessions, grown)
 		}
 		for _, s := range sockets {
@@ -639,7 +639,7 @@ func TestIdle(t *testing.T) {
 		}
 		served.Wait()
 		synctest.Wait()
-		if grown := runtime.NumGoroutine() - before; grown > 10 {
+		if grown := bubble.Goroutines() - before; grown != 0 {
 			t.Errorf("%d goroutines are left", grown)
 		}
 	})
