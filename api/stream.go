@@ -14,16 +14,19 @@ import (
 // Send and Close by any goroutine at any time.
 //
 // A stream waits for most of its life, and there may be many. So its context knows nothing of the
-// request, which need not be kept, and what goes deep is done aside.
+// request, which need not be kept, what goes deep is done aside, and who only listens needs no goroutine.
 type Stream interface {
 	// Accept upgrades, reads the opening message into the rest of the input, and has check judge that.
 	// What check says is the outcome in the audit trail. It gives the context of the conversation,
 	// which is that of check, too.
 	Accept(in any, check func(context.Context) error) (context.Context, error)
 	Receive() (*Message, error) // io.EOF when the peer is gone
-	Send(*Message) error        // returns when the bytes are handed to the kernel
-	Post(*Message) error        // Send, but it may leave bytes for the next Post or Flush to hand over
-	Flush() error               // after Post
+	// Listen is the last that an operation does: after it has returned, receive is called for each message, until it gives an
+	// error, which ends the stream, or the peer is gone; and then ended.
+	Listen(receive func(*Message) error, ended func()) error
+	Send(*Message) error // returns when the bytes are handed to the kernel
+	Post(*Message) error // Send, but it may leave bytes for the next Post or Flush to hand over
+	Flush() error        // after Post
 	// Ping asks whether the peer is there. answered is called within Receive, between what came before
 	// the answer and what came after it; it is not called when the stream ends before.
 	// It may be nil.

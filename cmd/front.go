@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/vennel/vennel/dataplane"
 	"github.com/vennel/vennel/dataplane/link"
@@ -34,6 +35,15 @@ func (c *arrived) Close() error {
 		c.in.mu.Unlock()
 	}
 	return c.Conn.Close()
+}
+
+// SyscallConn implements syscall.Conn for those of a socket.
+func (c *arrived) SyscallConn() (syscall.RawConn, error) {
+	conn, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return conn.SyscallConn()
 }
 
 // remember is http.Server.ConnContext: it keeps where a connection was accepted.

@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -48,10 +50,13 @@ var errPings = errors.New("too many pings")
 // writeBuffers are shared by all streams: an idle one holds none.
 var writeBuffers sync.Pool
 
-// upgrader leaves the buffers of the HTTP server behind; with its own small one an idle stream
-// costs little more than its TLS state.
+// readBuffer leaves the one of the HTTP server behind; with its own small one an idle stream costs little more than its TLS state. The websocket takes
+// none of less than 257 bytes.
+const readBuffer = 288
+
+// upgrader reads through the buffer that handover has made.
 var upgrader = websocket.Upgrader{
-	HandshakeTimeout: openingWait, ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
+	HandshakeTimeout: openingWait, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
 	CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" }, // no browser speaks this
 	Error:       func(http.ResponseWriter, *http.Request, int, error) {},            // Accept returns it
 }
@@ -65,17 +70,20 @@ type stream struct {
 
 	// Until accepted: these hold the whole request.
 	call     *api.Call
-	in       any                             // the input; until the operation runs
-	upgrade  func() (*websocket.Conn, error) // makes the connection ours
-	done     func(error)                     // records the outcome of the opening, once
-	accepted chan struct{}                   // closed when the connection is ours
+	in       any                                            // the input; until the operation runs
+	upgrade  func() (*websocket.Conn, *bufio.Reader, error) // makes the connection ours
+	done     func(error)                                    // records the outcome of the opening, once
+	accepted chan struct{}                                  // closed when the connection is ours
 
 	conn   *websocket.Conn // once accepted
+	read   *bufio.Reader   // what conn reads through
 	under  *coalesce.Conn  // below TLS; nil without
 	opened bool            // the opening message has come; of the receiving goroutine
 	silent time.Duration   // how long the peer may say nothing; of the receiving goroutine
 	window time.Time       // when the pings that are counted began; of the receiving goroutine
 	pings  int
+
+	listener atomic.Pointer[listener] // to whom the operation has left the stream, or nil
 
 	sending sync.Mutex  // guards the writing of messages on conn
 	patient atomic.Bool // the peer may take its time
@@ -110,7 +118,11 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, 
 	}
 	s := &stream{
 		mux: m, svc: rq.svc, op: rq.op, requestID: rq.call.RequestID, call: rq.call, in: in.Interface(), accepted: make(chan struct{}),
-		upgrade: func() (*websocket.Conn, error) { return upgrader.Upgrade(w, rq.Request, nil) },
+		upgrade: func() (*websocket.Conn, *bufio.Reader, error) {
+			h := &handover{ResponseWriter: w}
+			conn, err := upgrader.Upgrade(h, rq.Request, nil)
+			return conn, h.read, err
+		},
 		done: func(err error) {
 			var failure *api.Error
 			rs := &response{status: http.StatusSwitchingProtocols}
@@ -139,19 +151,47 @@ func (m *Mux) converse(ctx context.Context, w http.ResponseWriter, rq *request, 
 	}
 }
 
-// run converses until the operation returns, and ends an accepted stream with the reason.
-func (s *stream) run() (err error) {
+// handover gives a websocket a reader that we know.
+type handover struct {
+	http.ResponseWriter
+	read *bufio.Reader
+}
+
+// Hijack implements http.Hijacker.
+func (h *handover) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, both, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err == nil && both.Reader.Buffered() == 0 { // else it is refused
+		h.read = bufio.NewReaderSize(conn, readBuffer)
+		both.Reader = h.read
+	}
+	return conn, both, err
+}
+
+// run converses until the operation returns, and ends an accepted stream with the reason, unless the operation has left it to listen.
+func (s *stream) run() error {
+	err := safely(func() error {
+		in := s.in
+		s.in = nil
+		return s.op.Open(api.WithCall(s.mux.base, s.call), in, s)
+	})
+	switch l := s.listener.Load(); {
+	case s.conn == nil:
+	case l != nil && err == nil:
+		s.turn(l, false)
+	default:
+		s.ended(err)
+	}
+	return err
+}
+
+// safely makes a panic an error.
+func safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
 		}
-		if s.conn != nil {
-			s.ended(err)
-		}
 	}()
-	in := s.in
-	s.in = nil
-	return s.op.Open(api.WithCall(s.mux.base, s.call), in, s)
+	return f()
 }
 
 // ended ends a stream. The peer is told what it did wrong, but not what we did.
@@ -177,12 +217,12 @@ func (s *stream) Accept(in any, check func(context.Context) error) (context.Cont
 	if len(s.call.Decisions()) == 0 {
 		return nil, fmt.Errorf("%s accepted without an authorization", s.op.Name)
 	}
-	conn, err := s.upgrade()
+	conn, read, err := s.upgrade()
 	if err != nil {
 		return nil, &api.Error{Reason: api.Invalid, Message: "The websocket upgrade failed", Cause: err}
 	}
 	done, accepted := s.done, s.accepted
-	s.conn, s.call, s.upgrade, s.done, s.accepted = conn, nil, nil, nil, nil
+	s.conn, s.read, s.call, s.upgrade, s.done, s.accepted = conn, read, nil, nil, nil, nil
 	if secure, ok := conn.NetConn().(*tls.Conn); ok {
 		s.under, _ = secure.NetConn().(*coalesce.Conn)
 	}
@@ -281,25 +321,36 @@ func (s *stream) Patience(silence time.Duration) {
 // the rules is told how when the operation returns the error. The time of its silence begins when somebody listens.
 func (s *stream) Receive() (*api.Message, error) {
 	s.wait(s.silent)
-	kind, body, err := s.conn.NextReader()
-	if err == nil && kind != websocket.BinaryMessage {
-		return nil, api.Errorf(api.Unserializable, "%v: text after the opening message", datachannel.ErrFrame)
-	}
-	var m *api.Message
-	if err == nil {
-		m, err = datachannel.ReadFrame(body)
-	}
-	switch {
-	case errors.Is(err, errPings):
-		return nil, api.Errorf(api.Throttled, "%v", err)
-	case errors.Is(err, websocket.ErrReadLimit):
-		return nil, api.Errorf(api.TooLarge, "%v: payload of more than %d bytes", datachannel.ErrFrame, datachannel.MostPayload)
-	case errors.Is(err, datachannel.ErrFrame):
-		return nil, api.Errorf(api.Unserializable, "%v", err)
-	case err != nil:
-		return nil, io.EOF
+	m, err := s.message()
+	if err != nil {
+		return nil, heard(err)
 	}
 	return m, nil
+}
+
+// message reads the next message. Pings and what answers ours are heard meanwhile.
+func (s *stream) message() (*api.Message, error) {
+	kind, body, err := s.conn.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	if kind != websocket.BinaryMessage {
+		return nil, fmt.Errorf("%w: text after the opening message", datachannel.ErrFrame)
+	}
+	return datachannel.ReadFrame(body)
+}
+
+// heard is an error about what the peer said, or io.EOF when it says nothing more.
+func heard(err error) error {
+	switch {
+	case errors.Is(err, errPings):
+		return api.Errorf(api.Throttled, "%v", err)
+	case errors.Is(err, websocket.ErrReadLimit):
+		return api.Errorf(api.TooLarge, "%v: payload of more than %d bytes", datachannel.ErrFrame, datachannel.MostPayload)
+	case errors.Is(err, datachannel.ErrFrame):
+		return api.Errorf(api.Unserializable, "%v", err)
+	}
+	return io.EOF
 }
 
 // Send writes one message. A peer that does not take it in time loses the stream.
@@ -400,6 +451,7 @@ func (s *stream) end(code int, reason string, by time.Time) {
 		conn = t.NetConn()
 	}
 	_ = conn.Close() // the peer may have done so already
+	s.resume()
 }
 
 // live notes an accepted stream, so that it ends with the server.

@@ -67,6 +67,7 @@ type Mux struct {
 	tokens   cipher.AEAD
 	base     context.Context //nolint:containedctx // streams outlive their requests and end with this
 	streams  sync.WaitGroup
+	lot      lot          // where they are parked
 	moves    atomic.Int64 // streams opened and ended
 
 	mu   sync.Mutex

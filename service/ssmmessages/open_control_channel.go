@@ -18,19 +18,12 @@ import (
 // what the node says about them comes back.
 func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 	c := &channel{Messages: m, node: in.ChannelId, stream: s, detach: func() {}}
-	defer func() { c.detach() }()
-	if err := api.Aside(func() error { return c.open(ctx, in) }); err != nil {
+	err := c.open(ctx, in)
+	if err != nil {
+		c.detach()
 		return err
 	}
-	for {
-		message, err := s.Receive()
-		if err != nil {
-			return err
-		}
-		if err := api.Aside(func() error { return c.receive(message) }); err != nil {
-			return err
-		}
-	}
+	return s.Listen(c.receive, c.detach)
 }
 
 // channel is an open control channel.

@@ -92,9 +92,10 @@ func (p *pipe) end() {
 
 // socket is a websocket between a peer and the relay, which has the api.Stream end of it.
 type socket struct {
-	up, down *pipe
-	silence  time.Duration // what Patience said
-	posted   []item        // what waits for Flush
+	api.Stream // but Listen
+	up, down   *pipe
+	silence    time.Duration // what Patience said
+	posted     []item        // what waits for Flush
 }
 
 // newSocket makes a socket whose directions hold some bytes.
