@@ -157,7 +157,7 @@ func peeredSession(t *testing.T, s *seed) {
 		lines += fmt.Sprintf("%s %s\n", endpointAt(service), g.host(service))
 	}
 	g.must(t, fmt.Sprintf("printf '%s' >> /etc/hosts", strings.ReplaceAll(lines, "\n", `\n`)))
-	g.must(t, "pkill -f 'agent run' || [ $? = 1 ]") // it is started again, and asks once more; or it has not begun yet
+	g.must(t, "pkill -f 'agent[ ]run' || [ $? = 1 ]") // it is started again, and asks once more; or it has not begun yet
 	s.channel(t, g.id, "connected")
 	if got := s.ssh(t, nil, "", g.id, "hostname -I"); got != "10.1.1.50" {
 		t.Errorf("the session was with %q", got)

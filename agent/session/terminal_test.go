@@ -169,7 +169,7 @@ func TestFullTerminalCloses(t *testing.T) {
 
 // TestResize tells sizes.
 func TestResize(t *testing.T) {
-	term, _, s := open(t, "sh", "-c", `stty size; trap 'stty size' WINCH; while :; do sleep 0.02; done`)
+	term, _, s := open(t, "sh", "-c", `trap 'stty size' WINCH; stty size; while :; do sleep 0.02; done`)
 	s.wait(t, "24 80\r\n")
 	if err := term.resize(132, 50); err != nil {
 		t.Fatal(err)
