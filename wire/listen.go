@@ -38,7 +38,9 @@ func (s *stream) turn(l *listener, resumed bool) {
 		return
 	}
 	s.mux.lot.leave(l)
-	l.ended()
+	if failed := safely(func() error { l.ended(); return nil }); failed != nil {
+		err = failed
+	}
 	s.ended(err)
 }
 

@@ -88,6 +88,32 @@ func TestListen(t *testing.T) {
 	})
 }
 
+// TestListenAsks pings a peer and hears its answer, and answers it with what it has said.
+func TestListenAsks(t *testing.T) {
+	start, heard := make(chan struct{}, 1), make(chan struct{}, 1)
+	everywhere(t, accepting(func(s api.Stream) error {
+		<-start
+		if err := s.Ping(func() { heard <- struct{}{} }); err != nil {
+			return err
+		}
+		return s.Listen(func(m *api.Message) error { return echoing(s, m) }, func() {})
+	}), func(t *testing.T, c *channel) {
+		p, pings := c.answering(t)
+		pongs := make(chan string, 1)
+		p.SetPongHandler(func(text string) error { pongs <- text; return nil })
+		start <- struct{}{}
+		p.say(t, "first")
+		p.answer(<-pings)
+		<-heard
+		if err := p.WriteControl(websocket.PingMessage, []byte("are you there?"), time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if text := <-pongs; text != "are you there?" {
+			t.Errorf("%q came back", text)
+		}
+	})
+}
+
 // TestListenSaysMuch sends many messages at once, before and after the operation listens.
 func TestListenSaysMuch(t *testing.T) {
 	h, ended := listening(echoing)
@@ -197,9 +223,36 @@ func TestListenEnds(t *testing.T) {
 				if n := c.Streams(); n != 0 {
 					t.Errorf("%d streams are left", n)
 				}
+				c.lot.mu.Lock()
+				defer c.lot.mu.Unlock()
+				if n := len(c.lot.streams); n != 0 {
+					t.Errorf("%d streams are in the lot", n)
+				}
 			})
 		})
 	}
+}
+
+// TestListenEndPanics has a stream whose end panics end all the same, and others go on.
+func TestListenEndPanics(t *testing.T) {
+	everywhere(t, accepting(func(s api.Stream) error {
+		return s.Listen(func(m *api.Message) error {
+			if string(m.Payload) == "end" {
+				return io.EOF
+			}
+			return s.Send(m)
+		}, func() { panic("a secret") })
+	}), func(t *testing.T, c *channel) {
+		other, p := c.open(t), c.open(t)
+		p.tell(t, "end")
+		if err := <-p.ended; !closedWith(err, websocket.CloseInternalServerErr, "") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("the stream ended with %v", err)
+		}
+		other.say(t, "still here")
+		if n := c.Streams(); n != 1 {
+			t.Errorf("%d streams are open", n)
+		}
+	})
 }
 
 // TestListenSilent ends the stream of a peer that says nothing, soon after its time, and not that of one which pings.
@@ -235,7 +288,7 @@ func TestListenSilent(t *testing.T) {
 	}
 }
 
-// TestListenCostsNoGoroutine holds that a hundred streams of which nothing comes have no goroutine, before and after they have said something.
+// TestListenCostsNoGoroutine holds that a hundred streams of which nothing comes have no goroutine, before and after they have said something, be it a ping.
 func TestListenCostsNoGoroutine(t *testing.T) {
 	h, _ := listening(echoing)
 	c := newChannel(t, h)
@@ -249,14 +302,28 @@ func TestListenCostsNoGoroutine(t *testing.T) {
 		text := string(stacks[:runtime.Stack(stacks, true)])
 		return strings.Count(text, "wire.(*stream).run(") + strings.Count(text, "wire.(*stream).turn(")
 	}
-	for range 2 {
+	idle := func() {
+		t.Helper()
 		for end := time.Now().Add(10 * time.Second); serving() > 0; {
 			if time.Now().After(end) {
 				t.Fatalf("%d goroutines wait for 100 streams", serving())
 			}
 		}
-		for _, p := range peers {
-			p.say(t, "awake")
+	}
+	idle()
+	for _, p := range peers {
+		p.say(t, "awake")
+	}
+	idle()
+	for _, p := range peers {
+		if err := p.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
 		}
 	}
+	for _, p := range peers {
+		for p.pongs.Load() == 0 {
+			runtime.Gosched()
+		}
+	}
+	idle()
 }
