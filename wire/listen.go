@@ -17,10 +17,13 @@ import (
 type listener struct {
 	receive func(*api.Message) error
 	ended   func()
-	until   atomic.Int64 // when a silent peer is gone, in nanoseconds since 1970; what it says at its last turn
+	until   atomic.Int64 // when a silent peer is gone, in nanoseconds after began; what it says at its last turn
 	spot    uint64       // in the lot; zero before it has one; of who has the turn
 	parked  atomic.Bool  // nobody has the turn
 }
+
+// began is what listeners count from: a clock of the machine that is set makes no peer silent, nor a silent one heard.
+var began = time.Now()
 
 // Listen leaves the stream to receive.
 func (s *stream) Listen(receive func(*api.Message) error, ended func()) error {
@@ -73,7 +76,7 @@ func (s *stream) hear(l *listener, resumed bool) error {
 
 // late says whether the peer of a parked stream has been silent for too long.
 func (l *listener) late(now time.Time) bool {
-	return now.UnixNano() > l.until.Load()
+	return int64(now.Sub(began)) > l.until.Load()
 }
 
 // park ends the turn, if something else can tell when the next begins. That is at once when something has come meanwhile.
@@ -82,7 +85,7 @@ func (s *stream) park(l *listener) bool {
 	if arm == nil {
 		return false
 	}
-	l.until.Store(time.Now().Add(s.silent).UnixNano())
+	l.until.Store(int64(time.Since(began) + s.silent))
 	s.mux.streams.Add(1)
 	l.parked.Store(true) // from here on the turn may be another's
 	if arm() == nil {

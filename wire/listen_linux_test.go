@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
 
@@ -285,6 +286,25 @@ func TestListenSilent(t *testing.T) {
 	}
 	if n := c.Streams(); n != 1 {
 		t.Errorf("%d streams are open", n)
+	}
+}
+
+// TestListenClockSet sets the clock of the machine, which has no peer be silent that was not, and none be heard that was.
+func TestListenClockSet(t *testing.T) {
+	set := func(now time.Time, seconds int) time.Time { // what time.Now gives then
+		*(*uint64)(unsafe.Pointer(&now)) += uint64(seconds) << 30 // the wall clock's seconds are above 30 bits of nanoseconds; the other clock goes on
+		return now
+	}
+	now := time.Now()
+	if hour := set(now, 3600); hour.Unix() != now.Unix()+3600 || hour.Sub(now) != 0 {
+		t.Fatalf("the clock is %v", hour)
+	}
+	var l listener
+	l.until.Store(int64(time.Since(began) + time.Minute))
+	for _, seconds := range []int{-3600, 0, 3600} {
+		if l.late(set(now, seconds)) || !l.late(set(now.Add(2*time.Minute), seconds)) {
+			t.Errorf("after %d s the peer is silent at once, or never", seconds)
+		}
 	}
 }
 
