@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -231,6 +233,29 @@ func TestListenEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestListenShutDown ends a parked stream whose socket is shut down below it, as that of an endpoint that is gone.
+func TestListenShutDown(t *testing.T) {
+	h, ended := listening(echoing)
+	c := newChannel(t, h)
+	c.overSockets(t)
+	c.open(t).say(t, "x")
+	c.mu.Lock()
+	s := slices.Collect(maps.Keys(c.Mux.open))[0]
+	c.mu.Unlock()
+	for !s.listener.Load().parked.Load() {
+		runtime.Gosched()
+	}
+	socket := coalesce.Under(s.conn.NetConn().(*tls.Conn).NetConn()).(*net.TCPConn)
+	if err := errors.Join(socket.CloseWrite(), socket.CloseRead()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the stream waits on")
 	}
 }
 
