@@ -223,8 +223,8 @@ func TestListenEnds(t *testing.T) {
 					t.Errorf("the stream ended with %v", err)
 				}
 				<-ended
-				if n := c.Streams(); n != 0 {
-					t.Errorf("%d streams are left", n)
+				for c.Streams() != 0 { // it is forgotten right after that
+					runtime.Gosched()
 				}
 				c.lot.mu.Lock()
 				defer c.lot.mu.Unlock()
