@@ -106,11 +106,11 @@ func (s *stream) resume() {
 	}
 }
 
-// past is a time at which a read takes only what is there.
+// past is a time at which a read takes only what was read from the socket before, for TLS or the websocket, and does not ask the socket.
 var past = time.Unix(1, 0)
 
-// quiet says whether all that has come has been read, so that the next read would wait; for as long as the peer may be silent. A part of a record of TLS
-// does not count.
+// quiet says whether nothing is left of what was read from the socket, so that the lot sees what comes next, or is there already; where it is not, the next
+// read waits for as long as the peer may be silent. A part of a record of TLS does not count.
 func (s *stream) quiet() bool {
 	defer s.wait(s.silent)
 	if s.read.Buffered() > 0 {
