@@ -37,6 +37,17 @@ func (c *arrived) Close() error {
 	return c.Conn.Close()
 }
 
+// cut ends the connection for whoever has it, who closes it then: one that waits in an epoll would not hear of Close.
+func (c *arrived) cut() {
+	socket, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		_ = c.Close()
+		return
+	}
+	_ = socket.CloseWrite() // it may be closed already
+	_ = socket.CloseRead()
+}
+
 // SyscallConn implements syscall.Conn for those of a socket.
 func (c *arrived) SyscallConn() (syscall.RawConn, error) {
 	conn, ok := c.Conn.(syscall.Conn)
@@ -111,7 +122,7 @@ func (l *arrivals) cut(ctx context.Context, changed *store.Subscription) {
 		l.mu.Unlock()
 		for _, c := range all {
 			if l.over(context.WithoutCancel(ctx), c) {
-				_ = c.Close()
+				c.cut()
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -64,6 +65,11 @@ func TestArrivals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	local := &resource.Record[resource.NetworkInterface]{ID: "eni-b", VPC: "vpc-a", Data: eni.Data}
+	local.Data.PrivateIpAddress = new("127.0.0.1")
+	if err := db.Update(ctx, func(tx *store.Tx) error { return resource.NetworkInterfaces.Put(ctx, tx, local) }); err != nil {
+		t.Fatal(err)
+	}
 	queue := &carried{conns: make(chan net.Conn, 2), done: make(chan struct{})}
 	in := &arrivals{Listener: queue, ctx: ctx, endpoints: endpoint.New(db), vpc: "vpc-a", open: map[*arrived]struct{}{}}
 	ours, theirs := net.Pipe()
@@ -77,18 +83,47 @@ func TestArrivals(t *testing.T) {
 	if n, err := stranger.Read(make([]byte, 1)); err == nil {
 		t.Errorf("an address of nobody: %d bytes", n)
 	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	socket, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue.put(socket)
+	parked, err := in.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	changed := db.Subscribe(resource.Topic)
 	changed.Close() // as if the socket had gone before anybody was told
 	in.cut(ctx, changed)
-	if len(in.open) != 1 {
+	if len(in.open) != 2 {
 		t.Error("a connection to an endpoint that is there was cut")
 	}
-	if err := db.Update(ctx, func(tx *store.Tx) error { return resource.NetworkInterfaces.Delete(ctx, tx, eni) }); err != nil {
+	err = db.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(resource.NetworkInterfaces.Delete(ctx, tx, eni), resource.NetworkInterfaces.Delete(ctx, tx, local))
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	ended, stop := context.WithCancel(ctx)
 	stop()
 	in.cut(ended, changed)
+	if _, err := parked.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // which an epoll sees, too; not that it was closed
+		t.Errorf("who waits for the socket hears %v", err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the client hears %v", err)
+	}
+	_ = parked.Close()
 	if n, err := ours.Read(make([]byte, 1)); err == nil || len(in.open) != 0 {
 		t.Errorf("after the endpoint: %d bytes, %d connections", n, len(in.open))
 	}

@@ -17,10 +17,13 @@ import (
 type listener struct {
 	receive func(*api.Message) error
 	ended   func()
-	until   atomic.Int64 // when a silent peer is gone, in nanoseconds since 1970; what it says at its last turn
+	until   atomic.Int64 // when a silent peer is gone, in nanoseconds after began; what it says at its last turn
 	spot    uint64       // in the lot; zero before it has one; of who has the turn
 	parked  atomic.Bool  // nobody has the turn
 }
+
+// began is what listeners count from: a clock of the machine that is set makes no peer silent, nor a silent one heard.
+var began = time.Now()
 
 // Listen leaves the stream to receive.
 func (s *stream) Listen(receive func(*api.Message) error, ended func()) error {
@@ -38,7 +41,9 @@ func (s *stream) turn(l *listener, resumed bool) {
 		return
 	}
 	s.mux.lot.leave(l)
-	l.ended()
+	if failed := safely(func() error { l.ended(); return nil }); failed != nil {
+		err = failed
+	}
 	s.ended(err)
 }
 
@@ -71,7 +76,7 @@ func (s *stream) hear(l *listener, resumed bool) error {
 
 // late says whether the peer of a parked stream has been silent for too long.
 func (l *listener) late(now time.Time) bool {
-	return now.UnixNano() > l.until.Load()
+	return int64(now.Sub(began)) > l.until.Load()
 }
 
 // park ends the turn, if something else can tell when the next begins. That is at once when something has come meanwhile.
@@ -80,7 +85,7 @@ func (s *stream) park(l *listener) bool {
 	if arm == nil {
 		return false
 	}
-	l.until.Store(time.Now().Add(s.silent).UnixNano())
+	l.until.Store(int64(time.Since(began) + s.silent))
 	s.mux.streams.Add(1)
 	l.parked.Store(true) // from here on the turn may be another's
 	if arm() == nil {
@@ -101,11 +106,11 @@ func (s *stream) resume() {
 	}
 }
 
-// past is a time at which a read takes only what is there.
+// past is a time at which a read takes only what was read from the socket before, for TLS or the websocket, and does not ask the socket.
 var past = time.Unix(1, 0)
 
-// quiet says whether all that has come has been read, so that the next read would wait; for as long as the peer may be silent. A part of a record of TLS
-// does not count.
+// quiet says whether nothing is left of what was read from the socket, so that the lot sees what comes next, or is there already; where it is not, the next
+// read waits for as long as the peer may be silent. A part of a record of TLS does not count.
 func (s *stream) quiet() bool {
 	defer s.wait(s.silent)
 	if s.read.Buffered() > 0 {

@@ -6,15 +6,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
 
@@ -84,6 +87,32 @@ func TestListen(t *testing.T) {
 		<-ended
 		if len(ended) != 0 {
 			t.Error("the stream ended twice")
+		}
+	})
+}
+
+// TestListenAsks pings a peer and hears its answer, and answers it with what it has said.
+func TestListenAsks(t *testing.T) {
+	start, heard := make(chan struct{}, 1), make(chan struct{}, 1)
+	everywhere(t, accepting(func(s api.Stream) error {
+		<-start
+		if err := s.Ping(func() { heard <- struct{}{} }); err != nil {
+			return err
+		}
+		return s.Listen(func(m *api.Message) error { return echoing(s, m) }, func() {})
+	}), func(t *testing.T, c *channel) {
+		p, pings := c.answering(t)
+		pongs := make(chan string, 1)
+		p.SetPongHandler(func(text string) error { pongs <- text; return nil })
+		start <- struct{}{}
+		p.say(t, "first")
+		p.answer(<-pings)
+		<-heard
+		if err := p.WriteControl(websocket.PingMessage, []byte("are you there?"), time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if text := <-pongs; text != "are you there?" {
+			t.Errorf("%q came back", text)
 		}
 	})
 }
@@ -194,12 +223,62 @@ func TestListenEnds(t *testing.T) {
 					t.Errorf("the stream ended with %v", err)
 				}
 				<-ended
-				if n := c.Streams(); n != 0 {
-					t.Errorf("%d streams are left", n)
+				for c.Streams() != 0 { // it is forgotten right after that
+					runtime.Gosched()
+				}
+				c.lot.mu.Lock()
+				defer c.lot.mu.Unlock()
+				if n := len(c.lot.streams); n != 0 {
+					t.Errorf("%d streams are in the lot", n)
 				}
 			})
 		})
 	}
+}
+
+// TestListenShutDown ends a parked stream whose socket is shut down below it, as that of an endpoint that is gone.
+func TestListenShutDown(t *testing.T) {
+	h, ended := listening(echoing)
+	c := newChannel(t, h)
+	c.overSockets(t)
+	c.open(t).say(t, "x")
+	c.mu.Lock()
+	s := slices.Collect(maps.Keys(c.Mux.open))[0]
+	c.mu.Unlock()
+	for !s.listener.Load().parked.Load() {
+		runtime.Gosched()
+	}
+	socket := coalesce.Under(s.conn.NetConn().(*tls.Conn).NetConn()).(*net.TCPConn)
+	if err := errors.Join(socket.CloseWrite(), socket.CloseRead()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the stream waits on")
+	}
+}
+
+// TestListenEndPanics has a stream whose end panics end all the same, and others go on.
+func TestListenEndPanics(t *testing.T) {
+	everywhere(t, accepting(func(s api.Stream) error {
+		return s.Listen(func(m *api.Message) error {
+			if string(m.Payload) == "end" {
+				return io.EOF
+			}
+			return s.Send(m)
+		}, func() { panic("a secret") })
+	}), func(t *testing.T, c *channel) {
+		other, p := c.open(t), c.open(t)
+		p.tell(t, "end")
+		if err := <-p.ended; !closedWith(err, websocket.CloseInternalServerErr, "") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("the stream ended with %v", err)
+		}
+		other.say(t, "still here")
+		if n := c.Streams(); n != 1 {
+			t.Errorf("%d streams are open", n)
+		}
+	})
 }
 
 // TestListenSilent ends the stream of a peer that says nothing, soon after its time, and not that of one which pings.
@@ -235,7 +314,26 @@ func TestListenSilent(t *testing.T) {
 	}
 }
 
-// TestListenCostsNoGoroutine holds that a hundred streams of which nothing comes have no goroutine, before and after they have said something.
+// TestListenClockSet sets the clock of the machine, which has no peer be silent that was not, and none be heard that was.
+func TestListenClockSet(t *testing.T) {
+	set := func(now time.Time, seconds int) time.Time { // what time.Now gives then
+		*(*uint64)(unsafe.Pointer(&now)) += uint64(seconds) << 30 // the wall clock's seconds are above 30 bits of nanoseconds; the other clock goes on
+		return now
+	}
+	now := time.Now()
+	if hour := set(now, 3600); hour.Unix() != now.Unix()+3600 || hour.Sub(now) != 0 {
+		t.Fatalf("the clock is %v", hour)
+	}
+	var l listener
+	l.until.Store(int64(time.Since(began) + time.Minute))
+	for _, seconds := range []int{-3600, 0, 3600} {
+		if l.late(set(now, seconds)) || !l.late(set(now.Add(2*time.Minute), seconds)) {
+			t.Errorf("after %d s the peer is silent at once, or never", seconds)
+		}
+	}
+}
+
+// TestListenCostsNoGoroutine holds that a hundred streams of which nothing comes have no goroutine, before and after they have said something, be it a ping.
 func TestListenCostsNoGoroutine(t *testing.T) {
 	h, _ := listening(echoing)
 	c := newChannel(t, h)
@@ -249,14 +347,28 @@ func TestListenCostsNoGoroutine(t *testing.T) {
 		text := string(stacks[:runtime.Stack(stacks, true)])
 		return strings.Count(text, "wire.(*stream).run(") + strings.Count(text, "wire.(*stream).turn(")
 	}
-	for range 2 {
+	idle := func() {
+		t.Helper()
 		for end := time.Now().Add(10 * time.Second); serving() > 0; {
 			if time.Now().After(end) {
 				t.Fatalf("%d goroutines wait for 100 streams", serving())
 			}
 		}
-		for _, p := range peers {
-			p.say(t, "awake")
+	}
+	idle()
+	for _, p := range peers {
+		p.say(t, "awake")
+	}
+	idle()
+	for _, p := range peers {
+		if err := p.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
 		}
 	}
+	for _, p := range peers {
+		for p.pongs.Load() == 0 {
+			runtime.Gosched()
+		}
+	}
+	idle()
 }

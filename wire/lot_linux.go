@@ -42,7 +42,7 @@ func (p *lot) open(ctx context.Context) {
 	}
 	file := os.NewFile(uintptr(fd), "epoll")
 	raw, err := file.SyscallConn()
-	if err != nil {
+	if err = errors.Join(err, file.SetReadDeadline(time.Time{})); err != nil { // Go cannot wait for it
 		_ = file.Close()
 		return
 	}
@@ -114,9 +114,10 @@ func (p *lot) watch() {
 			return
 		}
 		err := p.raw.Read(func(epoll uintptr) bool {
-			var err error
-			n, err = unix.EpollWait(int(epoll), events, 0)
-			return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+			for err := error(unix.EINTR); errors.Is(err, unix.EINTR); {
+				n, err = unix.EpollWait(int(epoll), events, 0)
+			}
+			return n != 0
 		})
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) || n < 0 {
 			return

@@ -18,11 +18,16 @@ import (
 // what the node says about them comes back.
 func (m *Messages) OpenControlChannel(ctx context.Context, in *ssmmessages.OpenControlChannelInput, s api.Stream) error {
 	c := &channel{Messages: m, node: in.ChannelId, stream: s, detach: func() {}}
-	err := c.open(ctx, in)
-	if err != nil {
-		c.detach()
+	opened := false
+	defer func() {
+		if !opened { // a panic is an end, too
+			c.detach()
+		}
+	}()
+	if err := c.open(ctx, in); err != nil {
 		return err
 	}
+	opened = true
 	return s.Listen(c.receive, c.detach)
 }
 

@@ -1,9 +1,11 @@
 package ssmmessages_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -13,9 +15,13 @@ import (
 
 	"github.com/vennel/vennel/api"
 	"github.com/vennel/vennel/api/ssm"
+	vocabulary "github.com/vennel/vennel/api/ssmmessages"
 	"github.com/vennel/vennel/datachannel"
 	"github.com/vennel/vennel/internal/awstest"
+	"github.com/vennel/vennel/internal/seal"
+	"github.com/vennel/vennel/service/ssm/fleet"
 	"github.com/vennel/vennel/service/ssmmessages"
+	"github.com/vennel/vennel/store/storetest"
 )
 
 // frame is a good message, for spoiling.
@@ -212,4 +218,41 @@ func TestCreateControlChannelEndsConnection(t *testing.T) {
 	if seen.answer.Close {
 		t.Error("the connection of DescribeInstanceInformation is ended")
 	}
+}
+
+// broken is a stream that is accepted, after which the context of its request is good for nothing.
+type broken struct {
+	api.Stream
+	context.Context //nolint:containedctx // of the request
+	accepted        bool
+}
+
+// Accept accepts.
+func (b *broken) Accept(any, func(context.Context) error) (context.Context, error) {
+	b.accepted = true
+	return b.Context, nil
+}
+
+// Value panics when the stream is accepted.
+func (b *broken) Value(key any) any {
+	if b.accepted {
+		panic("broken")
+	}
+	return b.Context.Value(key)
+}
+
+// TestPanicDetaches leaves no node connected whose channel has ended with a panic while it was opened.
+func TestPanicDetaches(t *testing.T) {
+	db, log := storetest.New(t), slog.New(slog.DiscardHandler)
+	nodes := fleet.New(db, nil, nil, fleet.Config{}, log)
+	b := &broken{Context: awstest.As(t, db, "123456789012", "us-east-1")}
+	defer func() {
+		if recover() == nil || !b.accepted {
+			t.Error("there was no panic")
+		}
+		if nodes.Connected("mi-0123456789abcdef0") {
+			t.Error("the node is connected")
+		}
+	}()
+	_ = ssmmessages.New(nodes, nil, nil, seal.Master{}, log).OpenControlChannel(b, &vocabulary.OpenControlChannelInput{ChannelId: "mi-0123456789abcdef0"}, b)
 }
