@@ -100,7 +100,7 @@ func openSQLite(ctx context.Context, db *DB, path string) (_ engine, err error) 
 	}
 	readers := db.opts.Readers
 	if readers == 0 {
-		readers = min(8, 2*runtime.GOMAXPROCS(0)) // they do not wait for anything but a core; each has a megabyte of statements and pages
+		readers = min(8, max(4, 2*runtime.GOMAXPROCS(0))) // they mostly wait for a core, and each has a megabyte of statements and pages
 	}
 	e.readers = sql.OpenDB(guarded{sqliteOpener(path, "_query_only=1", fmt.Sprintf("_pragma=cache_size(-%d)", readerCache)), true})
 	e.readers.SetMaxOpenConns(readers)

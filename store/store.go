@@ -56,7 +56,7 @@ type Options struct {
 	Migrations fs.FS
 	// RunTwice runs every closure of Update twice and rolls back the first run, for tests.
 	RunTwice bool
-	// Readers is the number of connections for View; 0 means two a core on SQLite, but not more than 8, and 16 on PostgreSQL.
+	// Readers is the number of connections for View; 0 means two a core, 4 to 8, on SQLite, and 16 on PostgreSQL.
 	Readers int
 	// Writers is the number of connections for Update on PostgreSQL; 0 means 16. SQLite has one.
 	Writers int
