@@ -94,6 +94,36 @@ func TestFaultsPort(t *testing.T) {
 	}
 }
 
+// TestLostAgain loses each of a conversation's frames twice, on a connection that goes on: what one has waited for, the next does not.
+func TestLostAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &relay{t: t}
+		s, a := pair(t, r, ClientOptions{}, AgentOptions{Kind: NonInteractiveCommands})
+		lost := map[int64]int{} // under the relay's lock
+		r.with(func(m *Message) fault {
+			if m.Type != typeOutput || lost[m.Sequence] == 2 {
+				return fault{}
+			}
+			lost[m.Sequence]++
+			return fault{drop: true}
+		})
+		begun := time.Now()
+		line := make([]byte, 1)
+		for range 8 {
+			if _, err := a.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(s, line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(begun); took > 8*3*leastRetry+time.Second {
+			t.Errorf("it took %v", took)
+		}
+		r.with(nil)
+	})
+}
+
 // TestOutage holds what is written while there is no network, for an hour, and keeps to little memory.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

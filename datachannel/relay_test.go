@@ -25,6 +25,7 @@ type relay struct {
 	record  bool
 	state   []string
 	offline bool
+	closed  *Message // channel_closed, once it was sent
 }
 
 // fault is what happens to a frame on its way.
@@ -76,6 +77,9 @@ func (r *relay) dial(role Role) Dial {
 		}
 		r.ends[role] = c
 		r.dials[role]++
+		if r.closed != nil {
+			c.in <- r.closed
+		}
 		return c, nil
 	}
 }
@@ -108,9 +112,12 @@ func (r *relay) cut(offline bool) {
 	}
 }
 
-// close sends channel_closed to both ends.
+// close sends channel_closed to both ends, also to one that comes later.
 func (r *relay) close(output string) {
 	m := &Message{Type: typeClosed, Schema: 1, Created: time.Now(), ID: [16]byte{1}, Payload: []byte(`{"MessageType":"channel_closed","Output":"` + output + `"}`)}
+	r.mu.Lock()
+	r.closed = m
+	r.mu.Unlock()
 	for role := range r.ends {
 		r.to(Role(role), m)
 	}

@@ -46,6 +46,8 @@ type outgoing struct {
 	backoff time.Duration // of the first unacknowledged frame; zero if it has been sent once
 	burst   int           // frames that the last timeout has sent again
 	slid    bool          // something was acknowledged since the last timeout
+
+	repaired bool // the timer runs for longer than it must
 }
 
 // frame is a frame on its way. Its bytes are made when it gets its sequence number and stay the same
@@ -455,9 +457,10 @@ func (c *Channel) write(conn Conn, done <-chan struct{}) {
 		unflushed = f != nil || isAck || state != ""
 		c.out.writing = c.out.writing || unflushed // until it is flushed
 		wait := time.Duration(0)
-		if !armed && len(c.out.unacked) > 0 {
+		if (!armed || c.out.repaired) && len(c.out.unacked) > 0 {
 			wait = c.retryIn(time.Now())
 		}
+		c.out.repaired = false
 		c.mu.Unlock()
 		if wait > 0 {
 			timer.Reset(wait)
@@ -636,9 +639,13 @@ func (c *Channel) acknowledged(seq int64) {
 	f.acked = true
 	now := time.Now()
 	o.bytes -= f.size
-	if f.sent == 1 {
-		o.window.measured(now.Sub(f.at), now)
+	took := now.Sub(f.at)
+	switch {
+	case f.sent == 1:
+		o.window.measured(took, now)
 		o.backoff, o.burst = 0, 0
+	case o.backoff > 0 && o.window.usual(took): // so it was lost before, and the path is as it was
+		o.backoff, o.burst, o.repaired = 0, 0, true
 	}
 	o.window.acknowledged(seq, f.size, o.next, now)
 	for len(o.unacked) > 0 && o.unacked[0].acked {
@@ -651,11 +658,11 @@ func (c *Channel) acknowledged(seq int64) {
 		o.lost(f)
 	}
 	switch {
-	case len(o.pending) > 0 || len(o.again) > 0:
-		notify(c.wake)
-	case len(o.unacked) == 0:
+	case len(o.unacked) == 0 && len(o.pending) == 0 && len(o.again) == 0:
 		o.unacked = nil
 		notify(c.flushed)
+	case len(o.pending) > 0 || len(o.again) > 0 || o.repaired:
+		notify(c.wake) // which looks at the time, too
 	}
 }
 

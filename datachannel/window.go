@@ -51,6 +51,11 @@ func (w *window) retry() time.Duration {
 	return min(mostRetry, max(leastRetry, w.smooth+4*w.vary))
 }
 
+// usual says whether an acknowledgement that took so long is one for what was sent last. For what was sent long before it would come just then only by chance.
+func (w *window) usual(took time.Duration) bool {
+	return w.shortest > 0 && max(took, time.Microsecond) >= w.shortest && took <= w.smooth+4*w.vary+10*lazy
+}
+
 // measured takes the time that an acknowledgement took.
 func (w *window) measured(d time.Duration, now time.Time) {
 	d = max(d, time.Microsecond)
