@@ -346,15 +346,7 @@ func framesShell(t *testing.T, o *operator, _ *meddler) {
 		t.Errorf("the shell wrote %d bytes:\n%s", len(got), lastOf([]byte(got)))
 	}
 	x.expect(prompt)
-	x.say("exit 7\n")
-	want := 0 // the plugin's, always
-	if o.both() {
-		want = 7
-	}
-	if got := x.exit(sessionPatience); got != want {
-		t.Errorf("exit status %d, want %d\n%s", got, want, x.said())
-	}
-	o.quiet()
+	o.leaves(t, x)
 }
 
 // framesCommand runs a command without a terminal.

@@ -107,6 +107,12 @@ func testShell(t *testing.T, o *operator) {
 	time.Sleep(200 * time.Millisecond) // the shell is to have started it
 	x.say("\x03")
 	x.expect(prompt)
+	o.leaves(t, x)
+}
+
+// leaves has a shell end with a status of its own.
+func (o *operator) leaves(t *testing.T, x *terminal) {
+	t.Helper()
 	x.say("exit 7\n")
 	want := 0 // the plugin's, always
 	if o.both() {

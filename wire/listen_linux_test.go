@@ -183,15 +183,7 @@ func TestListenEnds(t *testing.T) {
 		return s.Send(m)
 	})
 	send := func(text string) func(*testing.T, *channel, *peer) {
-		return func(t *testing.T, _ *channel, p *peer) {
-			frame, err := datachannel.AppendFrame(nil, message(text))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := p.WriteMessage(websocket.BinaryMessage, frame); err != nil {
-				t.Fatal(err)
-			}
-		}
+		return func(t *testing.T, _ *channel, p *peer) { p.tell(t, text) }
 	}
 	for name, x := range map[string]struct {
 		do     func(*testing.T, *channel, *peer)
@@ -248,7 +240,7 @@ func TestListenShutDown(t *testing.T) {
 	for !s.listener.Load().parked.Load() {
 		runtime.Gosched()
 	}
-	socket := coalesce.Under(s.conn.NetConn().(*tls.Conn).NetConn()).(*net.TCPConn)
+	socket := coalesce.Under(s.below()).(*net.TCPConn)
 	if err := errors.Join(socket.CloseWrite(), socket.CloseRead()); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package wire
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"os"
 	"sync"
@@ -89,11 +88,7 @@ func (p *lot) leave(l *listener) {
 
 // socketOf gives the socket of a stream, or nil: one within another connection has none.
 func socketOf(s *stream) syscall.RawConn {
-	conn := s.conn.NetConn()
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = coalesce.Under(secure.NetConn())
-	}
-	c, ok := conn.(syscall.Conn)
+	c, ok := coalesce.Under(s.below()).(syscall.Conn)
 	if !ok {
 		return nil
 	}

@@ -223,9 +223,7 @@ func (s *stream) Accept(in any, check func(context.Context) error) (context.Cont
 	}
 	done, accepted := s.done, s.accepted
 	s.conn, s.read, s.call, s.upgrade, s.done, s.accepted = conn, read, nil, nil, nil, nil
-	if secure, ok := conn.NetConn().(*tls.Conn); ok {
-		s.under, _ = secure.NetConn().(*coalesce.Conn)
-	}
+	s.under, _ = s.below().(*coalesce.Conn)
 	close(accepted)
 	s.mux.live(s)
 	conn.SetPingHandler(s.pong)
@@ -446,12 +444,17 @@ func (s *stream) end(code int, reason string, by time.Time) {
 		reason = strings.ToValidUTF8(reason[:mostReason], "")
 	}
 	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), by)
-	conn := s.conn.NetConn()
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	_ = conn.Close() // the peer may have done so already
+	_ = s.below().Close() // the peer may have done so already
 	s.resume()
+}
+
+// below is the connection below TLS, or all of it without TLS.
+func (s *stream) below() net.Conn {
+	conn := s.conn.NetConn()
+	if secure, ok := conn.(*tls.Conn); ok {
+		return secure.NetConn()
+	}
+	return conn
 }
 
 // live notes an accepted stream, so that it ends with the server.
